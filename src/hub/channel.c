@@ -1,0 +1,340 @@
+/* Channels at their home: order, counts, the cached event, who is told. */
+#include "base/base.h"
+
+#include "hub/hub_priv.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+enum {
+    COUNT_THROTTLED_ABOVE = 100,      // subscribers (pusher-protocol 2.10)
+    COUNT_INTERVAL_US = 5 * 1000 * 1000
+};
+
+struct channel *channel_find(const struct hub *h, uint32_t app, struct span name, uint32_t hash)
+{
+    for (struct map_node *n = map_first(&h->channels, hash); n; n = map_next(n)) {
+        struct channel *c = CONTAINER_OF(n, struct channel, node);
+        if (c->app == app && span_eq(channel_name(c), name))
+            return c;
+    }
+    return NULL;
+}
+
+struct channel *channel_need(struct hub *h, const struct letter *l)
+{
+    struct channel *c = channel_find(h, l->app, l->channel, l->hash);
+    if (c)
+        return c;
+    ENSURE(l->channel.len <= UINT8_MAX);
+    c = mem_zero(sizeof *c + l->channel.len);
+    c->app = l->app;
+    c->traits = l->traits;
+    c->name_len = (uint8_t)l->channel.len;
+    memcpy(c->name, l->channel.p, l->channel.len);
+    c->crowd.audience = AUDIENCE_WS;
+    c->crowd.channel = c;
+    if (h->setup.n_workers > 1)
+        c->interest = mem_zero(h->setup.n_workers * sizeof *c->interest);
+    map_add(&h->channels, &c->node, l->hash);
+    counter_add(&h->counts.channels, 1);
+    return c;
+}
+
+static void list_idle(struct hub *h, struct channel *c)
+{
+    if (c->is_idle)
+        return;
+    c->is_idle = true;
+    pile_push(&h->idle, c);
+}
+
+void channel_release(struct hub *h, struct channel *c)
+{
+    if (c->n_subscribers || crowd_size(&c->crowd) || c->cached || c->is_settling || c->is_count_due)
+        return;
+    if (c->crowd.batch || c->is_idle) {
+        list_idle(h, c); // what it published in this tick is still to be written
+        return;
+    }
+    ENSURE(!c->presence || c->presence->members.n == 0);
+    free(c->presence);
+    free(c->interest);
+    crowd_fini(&c->crowd);
+    map_remove(&h->channels, &c->node);
+    counter_sub(&h->counts.channels, 1);
+    free(c);
+}
+
+void channel_release_idle(struct hub *h)
+{
+    for (uint32_t i = 0; i < h->idle.n; i++) {
+        struct channel *c = h->idle.items[i];
+        c->is_idle = false;
+        channel_release(h, c);
+    }
+    h->idle.n = 0;
+}
+
+void channel_deliver(
+    struct hub *h, struct channel *c, struct frame *frame, struct session_ref except)
+{
+    fanout_publish(&h->fanout, &c->crowd, frame, hub_live(h, except));
+    if (!c->interest)
+        return;
+    struct letter l = {.mail.kind = LETTER_EVENT,
+        .app = c->app,
+        .hash = c->node.hash,
+        .channel = channel_name(c),
+        .session = except,
+        .frame = frame};
+    for (unsigned w = 0; w < h->setup.n_workers; w++)
+        if (c->interest[w] && w != h->setup.worker)
+            hub_tell(h, w, &l);
+}
+
+/* --- subscription_count ------------------------------------------------------------------- */
+
+static void send_count(struct hub *h, struct channel *c)
+{
+    char inner[64] = "{\"subscription_count\":";
+    struct buf text = {inner, strlen(inner), sizeof inner};
+    buf_add_u64(&text, c->n_subscribers);
+    buf_add_char(&text, '}');
+    struct frame *frame =
+        pusher_internal("pusher_internal:subscription_count", channel_name(c), buf_span(&text));
+    c->count_sent_us = h->now_us;
+    channel_deliver(h, c, frame, (struct session_ref){0});
+    frame_drop(frame);
+}
+
+static void count_changed(struct hub *h, struct channel *c)
+{
+    const unsigned without = CHANNEL_PRESENCE | CHANNEL_ENCRYPTED | CHANNEL_USER;
+    if (!hub_app(h, c->app)->subscription_count || (c->traits & without) || !c->n_subscribers)
+        return;
+    bool is_throttled = c->n_subscribers > COUNT_THROTTLED_ABOVE &&
+                        h->now_us - c->count_sent_us < COUNT_INTERVAL_US;
+    if (!is_throttled) {
+        send_count(h, c);
+    } else if (!c->is_count_due) {
+        c->is_count_due = true;
+        pile_push(&h->due, c);
+    }
+}
+
+void channel_send_counts(struct hub *h)
+{
+    for (uint32_t i = 0; i < h->due.n;) {
+        struct channel *c = h->due.items[i];
+        if (c->n_subscribers && h->now_us - c->count_sent_us < COUNT_INTERVAL_US) {
+            i++;
+            continue;
+        }
+        pile_remove_at(&h->due, i);
+        c->is_count_due = false;
+        if (c->n_subscribers)
+            send_count(h, c);
+        channel_release(h, c);
+    }
+}
+
+/* --- the cached event ------------------------------------------------------------------------ */
+
+static void forget_cached(struct channel *c)
+{
+    frame_drop(c->cached->frame);
+    free(c->cached);
+    c->cached = NULL;
+}
+
+static void remember(struct hub *h, struct channel *c, struct frame *frame)
+{
+    if (!c->cached) {
+        c->cached = mem_zero(sizeof *c->cached);
+        pile_push(&h->caches, c);
+    }
+    frame_hold(frame);
+    frame_drop(c->cached->frame);
+    c->cached->frame = frame;
+    c->cached->expires_us = h->now_us + (uint64_t)hub_app(h, c->app)->cache_ttl_s * 1000000U;
+}
+
+/* The event that a subscriber is to get now; held for the caller, or NULL. */
+static struct frame *recall(const struct hub *h, const struct channel *c)
+{
+    if (!c->cached || c->cached->expires_us <= h->now_us)
+        return NULL;
+    frame_hold(c->cached->frame);
+    return c->cached->frame;
+}
+
+void channel_expire_caches(struct hub *h)
+{
+    for (uint32_t i = 0; i < h->caches.n;) {
+        struct channel *c = h->caches.items[i];
+        if (c->cached->expires_us > h->now_us) {
+            i++;
+            continue;
+        }
+        pile_remove_at(&h->caches, i);
+        forget_cached(c);
+        channel_release(h, c);
+    }
+}
+
+/* --- coming and going --------------------------------------------------------------------------- */
+
+void channel_admit(struct hub *h, struct channel *c, const struct letter *l)
+{
+    if (c->n_subscribers++ == 0)
+        counter_add(&h->counts.home_channels, 1);
+    if (c->interest)
+        c->interest[l->from]++;
+}
+
+static void dismiss(struct hub *h, struct channel *c, unsigned worker)
+{
+    ENSURE(c->n_subscribers > 0);
+    if (--c->n_subscribers == 0)
+        counter_sub(&h->counts.home_channels, 1);
+    if (c->interest)
+        c->interest[worker]--;
+}
+
+void channel_answer_subscribe(struct hub *h, struct channel *c, struct letter *l, bool is_mail)
+{
+    l->result = LETTER_OK;
+    l->offset = c->offset;
+    l->cached = recall(h, c);
+    struct frame *cached = l->cached;
+    hub_answer(h, l, LETTER_SUBSCRIBED, is_mail);
+    if (!is_mail)
+        frame_drop(cached);
+}
+
+enum hub_result channel_subscribe(struct hub *h, struct letter *l, bool is_mail)
+{
+    struct channel *c = channel_need(h, l);
+    if (c->traits & CHANNEL_PRESENCE) {
+        if (presence_join(h, c, l, is_mail))
+            return HUB_WAIT;
+        l->result = LETTER_FULL;
+        hub_answer(h, l, LETTER_SUBSCRIBED, is_mail);
+        channel_release(h, c);
+        return HUB_DONE;
+    }
+    channel_admit(h, c, l);
+    channel_answer_subscribe(h, c, l, is_mail);
+    count_changed(h, c);
+    return HUB_DONE;
+}
+
+void channel_unsubscribe(struct hub *h, const struct letter *l)
+{
+    struct channel *c = channel_find(h, l->app, l->channel, l->hash);
+    ENSURE(c != NULL); // who subscribed keeps it alive
+    dismiss(h, c, l->from);
+    if (c->presence)
+        presence_leave(h, c, l->user);
+    count_changed(h, c);
+    channel_release(h, c);
+}
+
+/* --- events ---------------------------------------------------------------------------------------- */
+
+void channel_client_event(struct hub *h, struct letter *l)
+{
+    struct channel *c = channel_find(h, l->app, l->channel, l->hash);
+    if (!c)
+        return; // the sender's unsubscribe cannot have overtaken it: a closed session's last words
+    counter_add(&h->counts.client_events, 1);
+    channel_deliver(h, c, l->frame, l->session);
+}
+
+static void count_for(const struct channel *c, struct letter *l)
+{
+    l->n_subscriptions = c ? c->n_subscribers : 0;
+    l->n_users = c && c->presence ? presence_users(c) : 0;
+}
+
+bool hub_is_deaf(struct hub *h, uint32_t app, struct span channel, unsigned traits)
+{
+    struct letter l = {.hash = hash_bytes(app, channel)};
+    if ((traits & CHANNEL_CACHE) || letter_home(h, &l) != h->setup.worker)
+        return false;
+    return !channel_find(h, app, channel, l.hash);
+}
+
+void channel_publish(struct hub *h, struct letter *l)
+{
+    counter_add(&h->counts.events, 1);
+    struct channel *c = channel_find(h, l->app, l->channel, l->hash);
+    if (!c && (l->traits & CHANNEL_CACHE))
+        c = channel_need(h, l);
+    count_for(c, l);
+    if (!c)
+        return; // nobody would notice: no channel is made for it
+    l->offset = ++c->offset;
+    if (l->traits & CHANNEL_CACHE)
+        remember(h, c, l->frame);
+    channel_deliver(h, c, l->frame, l->session);
+}
+
+void channel_ask(struct hub *h, struct letter *l)
+{
+    struct channel *c = channel_find(h, l->app, l->channel, l->hash);
+    frame_drop(l->frame);
+    l->frame = NULL;
+    count_for(c, l);
+    if (l->mail.kind == LETTER_ASK_USERS) {
+        struct buf out = {0};
+        if (c && c->presence)
+            presence_list(c, &out);
+        l->cached = frame_new(out.len);
+        if (out.len)
+            memcpy(l->cached->text, out.p, out.len);
+        buf_fini(&out);
+    } else if (c && (l->info & INFO_CACHE)) {
+        l->cached = recall(h, c);
+        if (l->cached)
+            l->ttl_s = (uint32_t)((c->cached->expires_us - h->now_us + 999999) / 1000000);
+    }
+}
+
+static void describe(const struct channel *c, unsigned info, struct buf *out)
+{
+    if (out->len)
+        buf_add_char(out, ',');
+    json_quote(out, channel_name(c));
+    buf_add_str(out, ":{");
+    bool has_users = (info & INFO_USERS) && c->presence;
+    if (has_users)
+        buf_addf(out, "\"user_count\":%u", presence_users(c));
+    if ((info & INFO_SUBSCRIPTIONS) && !(c->traits & CHANNEL_PRESENCE))
+        buf_addf(out, "%s\"subscription_count\":%u", has_users ? "," : "", c->n_subscribers);
+    buf_add_char(out, '}');
+}
+
+/* l->channel is the prefix that names must have. */
+void channel_ask_all(struct hub *h, struct letter *l)
+{
+    struct buf out = {0};
+    struct map_walk walk = {0};
+    struct map_node *n;
+    while ((n = map_walk(&h->channels, &walk))) {
+        const struct channel *c = CONTAINER_OF(n, struct channel, node);
+        struct span name = channel_name(c);
+        if (c->app != l->app || !c->n_subscribers || (c->traits & CHANNEL_USER))
+            continue;
+        if (name.len < l->channel.len ||
+            !span_eq(span_of(name.p, l->channel.len), l->channel))
+            continue;
+        describe(c, l->info, &out);
+    }
+    l->cached = frame_new(out.len);
+    if (out.len)
+        memcpy(l->cached->text, out.p, out.len);
+    buf_fini(&out);
+}

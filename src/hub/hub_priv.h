@@ -1,0 +1,163 @@
+/* hub_priv.h - what the hub's files share.  Only src/hub includes it. */
+#ifndef HUB_HUB_PRIV_H
+#define HUB_HUB_PRIV_H
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "base/map.h"
+#include "hub/hub.h"
+#include "wire/pusher.h"
+
+/* What a cache channel last published.  Survives the channel becoming empty. */
+struct cached {
+    struct frame *frame;
+    uint64_t expires_us;
+};
+
+struct member {
+    struct map_node node;
+    struct list_node order; // of joining
+    char *info;             // user_info as JSON, "{}" when there was none
+    uint32_t info_len;
+    uint32_t n_connections;
+    bool is_new; // joined in this beat: nobody has been told
+    uint32_t id_len;
+    char id[];
+};
+
+struct presence {
+    struct map members;
+    struct list order;
+    struct letter *joiners, *last_joiner; // SUBSCRIBE letters to answer at hub_settle
+};
+
+/* A channel as one worker knows it.  The local half is the crowd; the home half counts only
+ * where this worker is the channel's home. */
+struct channel {
+    struct map_node node;
+    uint32_t app;
+    uint8_t traits;
+    uint8_t name_len;
+    bool is_idle;      // listed to be looked at after the flush
+    bool is_settling;  // has joiners
+    bool is_count_due; // a throttled subscription_count is to be sent
+    struct crowd crowd;
+    uint32_t n_subscribers; // of all workers, joiners included
+    uint64_t offset;        // of the last accepted event
+    uint32_t *interest;     // subscribers by worker; NULL with a single worker
+    struct presence *presence;
+    struct cached *cached;
+    uint64_t count_sent_us;
+    char name[];
+};
+
+/* A list of pointers or indices that only grows within a beat. */
+struct pile {
+    void **items;
+    uint32_t n, cap;
+};
+
+struct hub {
+    struct fanout fanout;
+    struct map channels;
+    struct map users;
+    struct hub_setup setup;
+    struct hub_counts counts;
+    const struct app **apps; // by slot; NULL = unknown
+    uint32_t n_apps;
+    uint64_t now_us;
+    struct pile idle;     // channels that may have become empty
+    struct pile settling; // channels with joiners
+    struct pile due;      // channels whose count is to be sent
+    struct pile caches;   // channels with a cached event
+    uint32_t *ready;      // sessions whose wait is over
+    uint32_t n_ready, cap_ready, at_ready;
+    struct {
+        uint32_t index, nonce;
+        enum hub_closing why;
+    } *closing;
+    uint32_t n_closing, cap_closing, at_closing;
+    struct {
+        struct frame *frame; // the snapshot that batch holds, for one beat; held
+        struct batch *batch;
+    } shared;
+};
+
+void pile_push(struct pile *p, void *item);
+void pile_remove_at(struct pile *p, uint32_t at);
+
+const struct app *hub_app(const struct hub *h, uint32_t slot); // never NULL
+
+/* The index of a session of this worker, or SLAB_NONE when it has gone. */
+uint32_t hub_live(const struct hub *h, struct session_ref ref);
+struct session_ref hub_ref(const struct hub *h, uint32_t index);
+void hub_push_ready(struct hub *h, uint32_t index);
+void hub_push_closing(struct hub *h, uint32_t index, enum hub_closing why);
+
+/* --- letters --- */
+
+unsigned letter_home(const struct hub *h, const struct letter *l); // by hash
+struct letter *letter_copy(const struct letter *l);
+
+/* A letter that wants no answer: handled here, or a copy is mailed. */
+void hub_tell(struct hub *h, unsigned to, struct letter *l);
+
+/* Sends l back to l->from as kind.  is_mail: l is on the heap and is taken. */
+void hub_answer(struct hub *h, struct letter *l, enum letter_kind kind, bool is_mail);
+
+/* SUBSCRIBED, at the worker that asked.  was_waiting: the session may go on now. */
+void hub_receive_answer(struct hub *h, struct letter *l, bool was_waiting);
+
+/* --- channels, home half --- */
+
+struct channel *channel_find(const struct hub *h, uint32_t app, struct span name, uint32_t hash);
+struct channel *channel_need(struct hub *h, const struct letter *l);
+
+/* Frees the channel when nobody and nothing is left in it, now or after the flush. */
+void channel_release(struct hub *h, struct channel *c);
+void channel_release_idle(struct hub *h);
+
+static inline struct span channel_name(const struct channel *c)
+{
+    return span_of(c->name, c->name_len);
+}
+
+/* To everyone in the channel, on every worker, but except. */
+void channel_deliver(
+    struct hub *h, struct channel *c, struct frame *frame, struct session_ref except);
+
+void channel_admit(struct hub *h, struct channel *c, const struct letter *l);
+enum hub_result channel_subscribe(struct hub *h, struct letter *l, bool is_mail);
+void channel_answer_subscribe(struct hub *h, struct channel *c, struct letter *l, bool is_mail);
+void channel_unsubscribe(struct hub *h, const struct letter *l);
+void channel_client_event(struct hub *h, struct letter *l);
+void channel_publish(struct hub *h, struct letter *l);
+void channel_ask(struct hub *h, struct letter *l);
+void channel_ask_all(struct hub *h, struct letter *l);
+void channel_send_counts(struct hub *h);
+void channel_expire_caches(struct hub *h);
+
+/* --- presence --- */
+
+/* False when the channel is full. */
+bool presence_join(struct hub *h, struct channel *c, struct letter *l, bool is_mail);
+void presence_leave(struct hub *h, struct channel *c, struct span user);
+void presence_settle(struct hub *h, struct channel *c);
+uint32_t presence_users(const struct channel *c);
+void presence_list(const struct channel *c, struct buf *out); // {"id":"1"},{"id":"2"}
+
+/* --- users --- */
+
+void user_signin(struct hub *h, struct letter *l, bool is_mail);
+void user_signed_in(struct hub *h, struct letter *l);
+void user_signout(struct hub *h, const struct letter *l);
+void user_watch(struct hub *h, struct letter *l, bool is_mail);
+void user_watched(struct hub *h, struct letter *l);
+void user_unwatch(struct hub *h, const struct letter *l);
+void user_flip(struct hub *h, const struct letter *l);
+void user_terminate(struct hub *h, struct letter *l);
+
+/* Signs the session out and stops watching. */
+void identity_close(struct hub *h, uint32_t index);
+
+#endif

@@ -1,0 +1,183 @@
+/* Letters between hubs: copied, mailed, answered. */
+#include "base/base.h"
+
+#include "hub/hub_priv.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+/* The hash's high bits choose the home; its low ones the bucket. */
+unsigned letter_home(const struct hub *h, const struct letter *l)
+{
+    return (unsigned)((uint64_t)l->hash * h->setup.n_workers >> 32);
+}
+
+static void move_span(struct span *s, char **at)
+{
+    if (!s->p)
+        return;
+    if (s->len)
+        memcpy(*at, s->p, s->len);
+    s->p = *at;
+    *at += s->len;
+}
+
+struct letter *letter_copy(const struct letter *l)
+{
+    size_t bytes = sizeof *l + l->channel.len + l->user.len + l->info_json.len;
+    struct letter *copy = mem_alloc(bytes);
+    *copy = *l;
+    char *at = (char *)(copy + 1);
+    move_span(&copy->channel, &at);
+    move_span(&copy->user, &at);
+    move_span(&copy->info_json, &at);
+    if (copy->frame)
+        frame_hold(copy->frame);
+    if (copy->cached)
+        frame_hold(copy->cached);
+    return copy;
+}
+
+void letter_free(struct letter *letter)
+{
+    if (!letter)
+        return;
+    frame_drop(letter->frame);
+    frame_drop(letter->cached);
+    free(letter);
+}
+
+static void post(struct hub *h, unsigned to, struct letter *letter)
+{
+    counter_add(&h->counts.letters, 1);
+    h->setup.post(h->setup.ctx, to, &letter->mail);
+}
+
+/* What is told or asked of this hub; what it answers to itself comes back the same way. */
+static void handle(struct hub *h, struct letter *l, bool is_mail)
+{
+    switch ((enum letter_kind)l->mail.kind) {
+    case LETTER_UNSUBSCRIBE:
+        channel_unsubscribe(h, l);
+        break;
+    case LETTER_CLIENT_EVENT:
+        channel_client_event(h, l);
+        break;
+    case LETTER_SIGNED_IN:
+        user_signed_in(h, l);
+        break;
+    case LETTER_SIGNOUT:
+        user_signout(h, l);
+        break;
+    case LETTER_WATCHED:
+        user_watched(h, l);
+        break;
+    case LETTER_UNWATCH:
+        user_unwatch(h, l);
+        break;
+    case LETTER_FLIP:
+        user_flip(h, l);
+        break;
+    case LETTER_CLOSE: {
+        uint32_t index = hub_live(h, l->session);
+        if (index != SLAB_NONE)
+            hub_push_closing(h, index, HUB_TERMINATED);
+        break;
+    }
+    case LETTER_EVENT: {
+        struct channel *c = channel_find(h, l->app, l->channel, l->hash);
+        if (c)
+            fanout_publish(&h->fanout, &c->crowd, l->frame, hub_live(h, l->session));
+        break;
+    }
+    case LETTER_PUBLISH:
+        channel_publish(h, l);
+        break;
+    case LETTER_TERMINATE:
+        user_terminate(h, l);
+        break;
+    case LETTER_ASK_CHANNEL:
+    case LETTER_ASK_USERS:
+        channel_ask(h, l);
+        break;
+    case LETTER_ASK_CHANNELS:
+        channel_ask_all(h, l);
+        break;
+    case LETTER_SUBSCRIBE: // these three answer by themselves, perhaps later
+    case LETTER_SIGNIN:
+    case LETTER_WATCH:
+    case LETTER_SUBSCRIBED:
+    case LETTER_ANSWER:
+    case LETTER_KINDS:
+        ENSURE(!is_mail);
+        break;
+    }
+}
+
+void hub_tell(struct hub *h, unsigned to, struct letter *l)
+{
+    if (to == h->setup.worker)
+        handle(h, l, false);
+    else
+        post(h, to, letter_copy(l));
+}
+
+void hub_answer(struct hub *h, struct letter *l, enum letter_kind kind, bool is_mail)
+{
+    l->mail.kind = kind;
+    if (l->from != h->setup.worker) {
+        post(h, l->from, is_mail ? l : letter_copy(l));
+        return;
+    }
+    hub_receive_answer(h, l, is_mail);
+    if (is_mail)
+        letter_free(l);
+}
+
+enum hub_result hub_ask_worker(struct hub *h, unsigned worker, struct letter *ask)
+{
+    ask->from = (uint16_t)h->setup.worker;
+    if (worker == h->setup.worker) {
+        handle(h, ask, false);
+        return HUB_DONE;
+    }
+    post(h, worker, letter_copy(ask));
+    return HUB_WAIT;
+}
+
+enum hub_result hub_ask(struct hub *h, struct letter *ask)
+{
+    struct span name = ask->channel;
+    char user_channel[sizeof PUSHER_USER_PREFIX + 256];
+    if (ask->mail.kind == LETTER_TERMINATE) {
+        ENSURE(ask->user.len <= 256);
+        size_t prefix = sizeof PUSHER_USER_PREFIX - 1;
+        memcpy(user_channel, PUSHER_USER_PREFIX, prefix);
+        memcpy(user_channel + prefix, ask->user.p, ask->user.len);
+        name = span_of(user_channel, prefix + ask->user.len);
+    }
+    ask->hash = hash_bytes(ask->app, name);
+    return hub_ask_worker(h, letter_home(h, ask), ask);
+}
+
+void hub_receive(struct hub *h, struct letter *l)
+{
+    enum letter_kind kind = (enum letter_kind)l->mail.kind;
+    if (kind == LETTER_SUBSCRIBE) {
+        (void)channel_subscribe(h, l, true);
+    } else if (kind == LETTER_SIGNIN) {
+        user_signin(h, l, true);
+    } else if (kind == LETTER_WATCH) {
+        user_watch(h, l, true);
+    } else if (kind == LETTER_SUBSCRIBED) {
+        hub_receive_answer(h, l, true);
+        letter_free(l);
+    } else {
+        handle(h, l, true);
+        if (kind >= LETTER_PUBLISH)
+            hub_answer(h, l, LETTER_ANSWER, true);
+        else
+            letter_free(l);
+    }
+}

@@ -1,0 +1,17 @@
+/* api.h - the signed HTTP API under /apps/ (pusher-protocol 5).  Private to serve. */
+#ifndef SERVE_API_H
+#define SERVE_API_H
+
+#include "serve/conn.h"
+
+/* path is the request's path behind the prefix and begins with /apps/. */
+void api_request(struct serve *s, struct conn *c, const struct http_head *head, struct span path,
+    struct span body);
+
+/* The body limit of a path under /apps/. */
+size_t api_body_limit(const struct serve *s, struct span path);
+
+/* POST /demo/publish: one event on the demo's channel. */
+void api_demo(struct serve *s, struct conn *c, const struct http_head *head, struct span body);
+
+#endif

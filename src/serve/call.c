@@ -1,0 +1,237 @@
+/* Gathering what the homes answer, and the bodies made of it (pusher-protocol 5). */
+#include "base/base.h"
+
+#include "serve/call.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "wire/json.h"
+#include "wire/pusher.h"
+
+struct call *call_new(enum call_kind kind, uint32_t n_items)
+{
+    struct call *call = mem_zero(sizeof *call);
+    call->kind = kind;
+    call->n_items = n_items;
+    call->items = n_items ? mem_zero(n_items * sizeof *call->items) : NULL;
+    return call;
+}
+
+void call_free(struct call *call)
+{
+    if (!call)
+        return;
+    for (uint32_t i = 0; i < call->n_items; i++) {
+        free(call->items[i].name);
+        frame_drop(call->items[i].frame);
+    }
+    free(call->items);
+    free(call);
+}
+
+/* Keeps what the reply will show; takes the letter's cached frame. */
+static void take_answer(struct call *call, uint32_t item, struct letter *l)
+{
+    struct frame *frame = l->cached;
+    l->cached = NULL;
+    if (item >= call->n_items) {
+        frame_drop(frame);
+        return;
+    }
+    struct call_item *to = &call->items[item];
+    to->n_users = l->n_users;
+    to->n_subscriptions = l->n_subscriptions;
+    to->ttl_s = l->ttl_s;
+    frame_drop(to->frame);
+    to->frame = frame;
+}
+
+static void set_request(struct letter *ask, const struct conn *c, uint32_t item)
+{
+    ask->request[0] = c->index;
+    ask->request[1] = c->serial;
+    ask->request[2] = item;
+}
+
+void call_ask(
+    struct serve *s, struct conn *c, struct call *call, uint32_t item, struct letter *ask)
+{
+    set_request(ask, c, item);
+    if (hub_ask(s->hub, ask) == HUB_DONE)
+        take_answer(call, item, ask);
+    else
+        call->n_left++;
+}
+
+void call_ask_all(struct serve *s, struct conn *c, struct call *call, struct letter *ask)
+{
+    for (unsigned w = 0; w < s->house->n_workers; w++) {
+        set_request(ask, c, w);
+        if (hub_ask_worker(s->hub, w, ask) == HUB_DONE)
+            take_answer(call, w, ask);
+        else
+            call->n_left++;
+    }
+}
+
+/* --- replies -------------------------------------------------------------------------------- */
+
+static void add_counts(struct buf *out, const struct call *call, const struct call_item *item)
+{
+    size_t from = out->len;
+    if ((item->info & INFO_USERS) && (item->traits & CHANNEL_PRESENCE))
+        buf_addf(out, "\"user_count\":%u", item->n_users);
+    if ((item->info & INFO_SUBSCRIPTIONS) && call->shows_subscriptions &&
+        !(item->traits & CHANNEL_PRESENCE))
+        buf_addf(out, "%s\"subscription_count\":%u", out->len > from ? "," : "",
+            item->n_subscriptions);
+}
+
+static void add_events(struct buf *out, const struct call *call)
+{
+    buf_add_str(out, call->n_items ? "{\"channels\":{" : "{}");
+    for (uint32_t i = 0; i < call->n_items; i++) {
+        if (i)
+            buf_add_char(out, ',');
+        json_quote(out, span_str(call->items[i].name));
+        buf_add_str(out, ":{");
+        add_counts(out, call, &call->items[i]);
+        buf_add_char(out, '}');
+    }
+    buf_add_str(out, call->n_items ? "}}" : "");
+}
+
+static void add_batch(struct buf *out, const struct call *call)
+{
+    buf_add_str(out, call->n_items ? "{\"batch\":[" : "{}");
+    for (uint32_t i = 0; i < call->n_items; i++) {
+        buf_add_str(out, i ? ",{" : "{");
+        add_counts(out, call, &call->items[i]);
+        buf_add_char(out, '}');
+    }
+    buf_add_str(out, call->n_items ? "]}" : "");
+}
+
+/* The fragments of the workers, joined. */
+static void add_fragments(struct buf *out, const struct call *call)
+{
+    bool is_first = true;
+    for (uint32_t i = 0; i < call->n_items; i++) {
+        const struct frame *f = call->items[i].frame;
+        if (!f || !f->len)
+            continue;
+        if (!is_first)
+            buf_add_char(out, ',');
+        buf_add_span(out, frame_text(f));
+        is_first = false;
+    }
+}
+
+static void add_cache(struct buf *out, const struct call_item *item)
+{
+    buf_add_str(out, ",\"cache\":");
+    if (!item->frame) {
+        buf_add_str(out, "null");
+        return;
+    }
+    buf_add_str(out, "{\"data\":");
+    buf_add_span(out, frame_data(item->frame));
+    buf_addf(out, ",\"ttl\":%u}", item->ttl_s);
+}
+
+static void add_channel(struct buf *out, const struct call *call)
+{
+    const struct call_item *item = &call->items[0];
+    buf_addf(out, "{\"occupied\":%s", item->n_subscriptions ? "true" : "false");
+    if (item->info & INFO_USERS)
+        buf_addf(out, ",\"user_count\":%u", item->n_users);
+    if (item->info & INFO_SUBSCRIPTIONS)
+        buf_addf(out, ",\"subscription_count\":%u", item->n_subscriptions);
+    if (item->info & INFO_CACHE)
+        add_cache(out, item);
+    buf_add_char(out, '}');
+}
+
+static void add_stats(struct buf *out, const struct call_item *item)
+{
+    buf_addf(out, "{\"occupied\":%s,\"user_count\":%u,\"connection_count\":%u}",
+        item->n_subscriptions ? "true" : "false", item->n_users, item->n_subscriptions);
+}
+
+static void add_body(struct buf *out, const struct call *call)
+{
+    switch (call->kind) {
+    case CALL_EVENTS:
+        add_events(out, call);
+        break;
+    case CALL_BATCH:
+        add_batch(out, call);
+        break;
+    case CALL_CHANNELS:
+        buf_add_str(out, "{\"channels\":{");
+        add_fragments(out, call);
+        buf_add_str(out, "}}");
+        break;
+    case CALL_CHANNEL:
+        add_channel(out, call);
+        break;
+    case CALL_USERS:
+        buf_add_str(out, "{\"users\":[");
+        add_fragments(out, call);
+        buf_add_str(out, "]}");
+        break;
+    case CALL_STATS:
+        add_stats(out, &call->items[0]);
+        break;
+    case CALL_TERMINATE:
+    case CALL_OLD_EVENT:
+    case CALL_DEMO:
+        buf_add_str(out, "{}");
+        break;
+    }
+}
+
+static void reply(struct serve *s, struct conn *c, const struct call *call)
+{
+    struct buf body = {0};
+    add_body(&body, call);
+    conn_reply(s, c,
+        &(struct reply){.status = call->kind == CALL_OLD_EVENT ? 202 : 200,
+            .type = "application/json",
+            .body = buf_span(&body)});
+    buf_fini(&body);
+}
+
+void call_finish(struct serve *s, struct conn *c, struct call *call)
+{
+    if (call->n_left) {
+        c->call = call;
+        conn_become(s, c, CONN_ANSWER);
+        return;
+    }
+    reply(s, c, call);
+    call_free(call);
+}
+
+void call_receive(struct serve *s, struct letter *letter)
+{
+    /* The conn may have gone, and its slot may carry another request. */
+    uint32_t index = letter->request[0];
+    uint32_t piece = index >> SLAB_SHIFT;
+    struct conn *c = NULL;
+    if (piece < s->conns.n_pieces && s->conns.pieces[piece].items)
+        c = conn_at(s, index);
+    if (c && c->state == CONN_ANSWER && c->serial == letter->request[1]) {
+        struct call *call = c->call;
+        take_answer(call, letter->request[2], letter);
+        if (--call->n_left == 0) {
+            c->call = NULL;
+            conn_become(s, c, CONN_HEAD);
+            reply(s, c, call);
+            call_free(call);
+            conn_resume(s, c);
+        }
+    }
+    letter_free(letter);
+}

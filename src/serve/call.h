@@ -1,0 +1,57 @@
+/* call.h - an HTTP API request that is being answered by the homes of its channels.
+ *
+ * Each home answers for itself, here or by mail; when the last one has, the reply is
+ * written.  Private to serve.
+ */
+#ifndef SERVE_CALL_H
+#define SERVE_CALL_H
+
+#include "serve/conn.h"
+
+enum call_kind {
+    CALL_EVENTS,    // POST events
+    CALL_BATCH,     // POST batch_events
+    CALL_TERMINATE, // POST users/ID/terminate_connections
+    CALL_CHANNELS,  // GET channels
+    CALL_CHANNEL,   // GET channels/C
+    CALL_USERS,     // GET channels/C/users
+    CALL_STATS,     // GET channels/C/stats, deprecated
+    CALL_OLD_EVENT, // POST channels/C/events, deprecated
+    CALL_DEMO       // POST /demo/publish
+};
+
+/* What one home said. */
+struct call_item {
+    char *name;   // the channel; only where the reply shows it
+    uint8_t info; // INFO_*: what was asked for it
+    uint8_t traits;
+    uint32_t n_users, n_subscriptions, ttl_s;
+    struct frame *frame; // held
+};
+
+struct call {
+    enum call_kind kind;
+    uint32_t n_left;  // answers still to come
+    uint32_t n_items; // 0 when the reply shows nothing of them
+    bool shows_subscriptions; // the app counts subscriptions
+    struct call_item *items;
+};
+
+/* An empty call with room for n items. */
+struct call *call_new(enum call_kind kind, uint32_t n_items);
+void call_free(struct call *call); // NULL is fine
+
+/* Asks one thing: takes the answer at once, or counts it as outstanding. */
+void call_ask(struct serve *s, struct conn *c, struct call *call, uint32_t item,
+    struct letter *ask);
+
+/* LETTER_ASK_CHANNELS, asked of every worker. */
+void call_ask_all(struct serve *s, struct conn *c, struct call *call, struct letter *ask);
+
+/* All has been asked: replies now, or lets the conn wait.  Takes the call. */
+void call_finish(struct serve *s, struct conn *c, struct call *call);
+
+/* An answer by mail; takes the letter. */
+void call_receive(struct serve *s, struct letter *letter);
+
+#endif

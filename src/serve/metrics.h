@@ -1,0 +1,10 @@
+/* metrics.h - /metrics in the Prometheus text format.  Private to serve. */
+#ifndef SERVE_METRICS_H
+#define SERVE_METRICS_H
+
+#include "serve/serve.h"
+
+/* Every worker's numbers, read without stopping anyone. */
+void metrics_write(struct serve *s, struct buf *out);
+
+#endif

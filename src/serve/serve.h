@@ -1,0 +1,171 @@
+/* serve.h - a connection's life, and what HTTP answers: the door.
+ *
+ * A struct serve is everything that one worker needs to serve: its loop, its hub, its
+ * connections and sessions.  worker.c runs its beats.
+ *
+ * Thread: one worker's, except serve_post (any thread) and the counters (read by any).
+ */
+#ifndef SERVE_SERVE_H
+#define SERVE_SERVE_H
+
+#include "base/base.h"
+#include "base/buf.h"
+#include "base/counter.h"
+#include "base/err.h"
+#include "base/list.h"
+#include "base/outbox.h"
+#include "base/slab.h"
+#include "hub/hub.h"
+#include "net/loop.h"
+#include "net/mailbox.h"
+#include "net/stream.h"
+#include "serve/config.h"
+
+enum close_reason {
+#define CLOSE(name, code, level, sentence) CLOSE_##name,
+#include "serve/close_reasons.def"
+#undef CLOSE
+    CLOSE_REASONS
+};
+
+enum counter_name {
+#define COUNTER(name, metric, sentence) COUNTER_##name,
+#include "serve/counters.def"
+#undef COUNTER
+    COUNTERS
+};
+
+/*
+ *   HEAD ──► ANSWER ──► HEAD …          (keep-alive)
+ *     │         └──────────┐
+ *     └──► STREAM ─► CLOSING ─┴─► DEAD
+ *
+ * Each state is a list in the worker; a conn is on exactly one of them, so the lengths of
+ * the lists are the gauges.
+ */
+enum conn_state {
+    CONN_HEAD,    // reading an HTTP request
+    CONN_ANSWER,  // waiting for other workers to answer it
+    CONN_STREAM,  // attached to a session, or the echo route
+    CONN_CLOSING, // last bytes are on their way; input is thrown away
+    CONN_DEAD,    // freed at the end of this tick
+    CONN_STATES
+};
+
+/* Letters to a worker that are not the hub's. */
+enum serve_letter_kind {
+    SERVE_LETTER_CONN = MAIL_OTHER, // a connection moves here: struct moved_conn
+    SERVE_LETTER_CONFIG,            // struct new_config
+    SERVE_LETTER_DRAIN,             // struct drain
+    SERVE_LETTER_STOP               // struct mail: the worker ends
+};
+
+enum { HTTP_STATUS_SLOTS = 600, SWEEP_PHASES = 8 };
+
+struct serve_stats {
+    struct counter counters[COUNTERS];
+    struct counter closes[CLOSE_REASONS];
+    struct counter statuses[HTTP_STATUS_SLOTS]; // answers by HTTP status
+    struct counter conns[CONN_STATES];          // gauges, published once a tick
+    struct counter sessions;                    // gauge
+    struct counter retained_bytes;              // gauge: output that waits for slow readers
+};
+
+struct conn;
+struct session;
+struct serve;
+
+/* Shared by all workers of a process.  The plain members do not change while they run. */
+struct house {
+    unsigned n_workers;
+    struct serve **workers;
+    const char *version;
+    uint64_t started_wall_s;
+    uint64_t capacity;       // sockets that the descriptor limit leaves room for
+    atomic_bool is_ready;    // every worker accepts
+    atomic_bool is_draining; // /ready says no, and no connection is kept alive
+    atomic_uint n_drained;   // workers that have let everyone go
+    atomic_ulong n_conns;    // of all workers
+};
+
+/* A wire handle (hub_flush) is a descriptor, or with this bit the index of a conn whose bytes
+ * go through TLS. */
+#define SERVE_WIRE_CONN 0x80000000U
+
+struct serve {
+    unsigned worker;
+    struct house *house;
+    struct loop loop;
+    struct mailbox mailbox;
+    struct outbox_pool outboxes;
+    struct hub *hub;
+    struct config *config;   // held
+    struct tls_context *tls; // held; NULL without TLS
+    struct slab conns, sessions;
+    struct list lists[CONN_STATES];
+    struct serve_stats stats;
+    uint64_t now_us;
+    uint32_t now_ms; // of the monotonic clock; wraps, so compare differences only
+    int listeners[2];
+    bool is_accept_paused;
+    char *input;  // the one read buffer
+    uint32_t *again, *touched; // conns to read again, conns with output to flush
+    uint32_t n_again, cap_again, n_touched, cap_touched;
+    unsigned sweep_phase;
+    uint32_t swept_ms;
+    uint32_t peak_conns; // since memory was last given back
+    struct {
+        bool is_on, is_over;
+        uint32_t from_ms, window_ms;
+        uint32_t n_then; // sessions when it began
+        uint32_t n_gone; // of which have been sent away
+    } drain;
+    bool is_stopped;
+    char date[32]; // the Date header's value
+    int64_t date_s;
+    struct buf scratch, scratch2; // valid within one message or request
+};
+
+struct serve_setup {
+    unsigned worker;
+    struct house *house;
+    struct config *config;   // held by the serve
+    struct tls_context *tls; // held
+    int listener, tls_listener; // taken; -1 = none
+};
+
+struct serve *serve_new(const struct serve_setup *setup);
+
+/* After the threads have ended, and for all workers together: ends every connection and lets
+ * the hubs exchange their last letters, then frees them. */
+void serve_free_all(struct house *house);
+
+/* --- the beats, in this order; worker.c --- */
+
+void serve_wait(struct serve *s);     // 1. sleep: the only blocking call
+void serve_sockets(struct serve *s);  // 2. sockets in: read, decode, act
+void serve_mail(struct serve *s);     // 3. other threads in
+void serve_timers(struct serve *s);   // 4. time in
+void serve_settle(struct serve *s);   // 5. what the hub has decided: joins answered, waits ended
+void serve_flush(struct serve *s);    // 6. sockets out: the only write
+void serve_reap(struct serve *s);     // 7. the only free
+
+/* Takes the letter.  Thread: any. */
+void serve_post(struct serve *s, struct mail *letter);
+
+struct new_config {
+    struct mail mail;
+    struct config *config;   // held for the receiver
+    struct tls_context *tls; // likewise
+};
+struct drain_letter {
+    struct mail mail;
+    uint32_t window_ms;
+};
+
+static inline void serve_count(struct serve *s, enum counter_name name, uint64_t n)
+{
+    counter_add(&s->stats.counters[name], n);
+}
+
+#endif

@@ -1,0 +1,241 @@
+/* A Channels connection from its opening to its end (pusher-protocol 1). */
+#include "base/base.h"
+
+#include "serve/session.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/rand.h"
+#include "serve/conn.h"
+#include "wire/pusher.h"
+#include "wire/socket_id.h"
+
+
+static const struct {
+    const char *word;
+    uint16_t code;
+    enum log_level level;
+    const char *sentence;
+} reasons[CLOSE_REASONS] = {
+#define CLOSE(name, code, level, sentence) {#name, code, level, sentence},
+#include "serve/close_reasons.def"
+#undef CLOSE
+};
+
+const char *close_sentence(enum close_reason why)
+{
+    return reasons[why].sentence;
+}
+
+uint16_t close_code(enum close_reason why)
+{
+    return reasons[why].code;
+}
+
+const char *close_word(enum close_reason why)
+{
+    return reasons[why].word;
+}
+
+enum log_level close_level(enum close_reason why)
+{
+    return reasons[why].level;
+}
+
+const struct app *session_app(const struct serve *s, const struct session *session)
+{
+    return config_app_by_slot(s->config, session->app);
+}
+
+static struct session_ref ref_of(const struct serve *s, const struct session *session)
+{
+    return (struct session_ref){
+        .slot = session->index, .nonce = session->nonce, .worker = (uint16_t)s->worker};
+}
+
+size_t session_id(const struct serve *s, const struct session *session, char *out)
+{
+    return socket_id_write(ref_of(s, session), out);
+}
+
+bool session_is_waiting(const struct serve *s, const struct session *session)
+{
+    /* Who does not take what we send is not listened to either. */
+    return (session->flags & SESSION_WAITING) ||
+           hub_pending_bytes(s->hub, session->index) > s->config->limits.outbox_soft_bytes;
+}
+
+void session_heard(struct serve *s, struct session *session)
+{
+    session->heard_ms = s->now_ms;
+    session->flags &= (uint8_t)~SESSION_PINGED;
+}
+
+/* --- opening ---------------------------------------------------------------------------------- */
+
+enum close_reason session_check(const struct session_claim *claim)
+{
+    const struct app *app = claim->app;
+    if (claim->protocol != -1 && (claim->protocol < 5 || claim->protocol > 7))
+        return CLOSE_BAD_PROTOCOL;
+    if (!app)
+        return CLOSE_UNKNOWN_KEY;
+    if (!app->enabled)
+        return CLOSE_APP_DISABLED;
+    if (app->tls_only && !claim->is_tls)
+        return CLOSE_TLS_ONLY;
+    /* Clients that are not browsers send no Origin: it protects browsers' users only. */
+    if (claim->origin.p && !app_allows_origin(app, claim->origin))
+        return CLOSE_ORIGIN_REFUSED;
+    return app_connect(app) ? CLOSE_REASONS : CLOSE_OVER_QUOTA;
+}
+
+struct session *session_open(struct serve *s, const struct session_opts *opts, struct span head)
+{
+    uint32_t nonce = rand_u32();
+    uint32_t index = hub_open(s->hub, opts->wire, opts->audience, nonce);
+    ENSURE(index < 1U << 24); // a socket_id has room for as many
+    struct session *session = slab_claim(&s->sessions, index);
+    *session = (struct session){.index = index,
+        .conn = opts->conn,
+        .nonce = nonce,
+        .app = opts->app,
+        .opened_ms = s->now_ms,
+        .heard_ms = s->now_ms,
+        .state = SESSION_OPENING,
+        .flags = opts->is_tls ? SESSION_TLS : 0,
+        .protocol = opts->protocol};
+    char id[SOCKET_ID_MAX];
+    struct buf *out = &s->scratch;
+    out->len = 0;
+    pusher_add_established(
+        out, span_of(id, session_id(s, session, id)), s->config->limits.activity_timeout_s);
+    if (head.len)
+        hub_send_raw(s->hub, index, head);
+    hub_send(s->hub, index, buf_span(out));
+    session->state = SESSION_OPEN;
+    serve_count(s, COUNTER_SESSIONS_OPENED, 1);
+    counter_add(&s->stats.sessions, 1);
+    return session;
+}
+
+/* --- closing ------------------------------------------------------------------------------------ */
+
+static void log_close(struct serve *s, const struct session *session, enum close_reason why,
+    uint16_t code)
+{
+    const struct app *app = session_app(s, session);
+    char id[SOCKET_ID_MAX];
+    int n = (int)session_id(s, session, id);
+    if (log_is_on(close_level(why)))
+        log_event(close_level(why), "closed",
+            "reason=%s code=%d app=%s socket_id=%.*s pending_bytes=%u subscriptions=%u",
+            close_word(why), code, app ? app->id : "-", n, id,
+            hub_pending_bytes(s->hub, session->index), hub_n_subscriptions(s->hub, session->index));
+}
+
+static bool is_silent(enum close_reason why)
+{
+    return why == CLOSE_PEER_GONE || why == CLOSE_BROKEN;
+}
+
+static bool is_slow(enum close_reason why)
+{
+    return why == CLOSE_SLOW_READER || why == CLOSE_STALLED_READER;
+}
+
+/* The last words: what was pending, the reason, the close frame. */
+static void say_goodbye(struct serve *s, struct conn *c, const struct session *session,
+    enum close_reason why, uint16_t code)
+{
+    char payload[WS_CONTROL_MAX];
+    const char *sentence = close_sentence(why);
+    size_t n = strlen(sentence);
+    if (is_slow(why)) {
+        /* What it has not begun to get it will not get; it must see where it ended. */
+        uint32_t before = c->out.bytes;
+        outbox_cut(&s->outboxes, &c->out, stream_committed(&c->stream));
+        serve_count(s, COUNTER_ABANDONED_BYTES, before - c->out.bytes);
+        c->flags |= CONN_LINGER;
+    }
+    if (session->protocol < 6 && code >= 4000) {
+        struct buf *out = &s->scratch;
+        out->len = 0;
+        pusher_add_error(out, code, span_str(sentence));
+        conn_send_frame(s, c, WS_TEXT, buf_span(out));
+    }
+    payload[0] = (char)(code >> 8);
+    payload[1] = (char)code;
+    memcpy(payload + 2, sentence, n);
+    conn_send_frame(s, c, WS_CLOSE, span_of(payload, why == CLOSE_CLIENT_CLOSED ? 2 : n + 2));
+    conn_finish(s, c);
+}
+
+void session_close(struct serve *s, struct session *session, enum close_reason why, uint16_t code)
+{
+    struct conn *c = session->conn == SLAB_NONE ? NULL : conn_at(s, session->conn);
+    bool is_dead = !c || c->state == CONN_DEAD;
+    struct session gone = *session;
+    if (!code)
+        code = close_code(why);
+    session->state = SESSION_CLOSING;
+    counter_add(&s->stats.closes[why], 1);
+    log_close(s, session, why, code);
+    hub_close(s->hub, session->index, is_dead ? NULL : &c->out);
+    free(session->rate);
+    session->state = SESSION_DEAD;
+    slab_unclaim(&s->sessions, session->index);
+    counter_sub(&s->stats.sessions, 1);
+    app_disconnect(gone.app);
+    if (!c)
+        return;
+    c->session = SLAB_NONE;
+    if (is_silent(why) && !is_dead)
+        conn_kill(s, c);
+    else if (!is_dead)
+        say_goodbye(s, c, &gone, why, code);
+}
+
+void session_pong(struct serve *s, struct session *session, struct span payload)
+{
+    char frame[WS_HEAD_MAX + WS_CONTROL_MAX];
+    if (hub_pending_bytes(s->hub, session->index) > SESSION_PONG_PENDING)
+        return;
+    size_t head = ws_head(frame, WS_PONG, payload.len);
+    if (payload.len)
+        memcpy(frame + head, payload.p, payload.len);
+    hub_send_raw(s->hub, session->index, span_of(frame, head + payload.len));
+}
+
+/* --- clocks ------------------------------------------------------------------------------------------------------------ */
+
+static void check_silence(struct serve *s, struct session *session)
+{
+    const struct config_limits *limits = &s->config->limits;
+    if (session->flags & SESSION_PINGED) {
+        if (s->now_ms - session->pinged_ms >= limits->pong_ms)
+            session_close(s, session, CLOSE_PONG_TIMEOUT, 0);
+    } else if (s->now_ms - session->heard_ms >= limits->idle_ms) {
+        /* A control frame: every client's network stack answers it (1.5). */
+        char frame[WS_HEAD_MAX];
+        session->flags |= SESSION_PINGED;
+        session->pinged_ms = s->now_ms;
+        hub_send_raw(s->hub, session->index, span_of(frame, ws_head(frame, WS_PING, 0)));
+        serve_count(s, COUNTER_PINGS, 1);
+    }
+}
+
+void session_sweep(struct serve *s, struct session *session)
+{
+    const struct app *app = session_app(s, session);
+    if (!app)
+        session_close(s, session, CLOSE_UNKNOWN_KEY, 0);
+    else if (!app->enabled)
+        session_close(s, session, CLOSE_APP_DISABLED, 0);
+    else if (app->auth_required && !hub_is_authorised(s->hub, session->index) &&
+             s->now_ms - session->opened_ms >= app->auth_timeout_s * 1000)
+        session_close(s, session, CLOSE_UNAUTHORIZED, 0);
+    else
+        check_silence(s, session);
+}

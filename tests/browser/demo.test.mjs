@@ -1,0 +1,155 @@
+// The demo page in Chromium: what a newcomer sees in the first minute.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { chromium } from 'playwright-core';
+import { expectIdle, limit, startServer, until } from '../flow/harness.mjs';
+
+const EXECUTABLE = process.env.CHROMIUM || '/usr/bin/chromium';
+let browser;
+
+before(async () => {
+  browser = await chromium.launch({
+    executablePath: EXECUTABLE,
+    timeout: limit(30000),
+    args: ['--no-sandbox', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  });
+});
+after(() => browser?.close());
+
+// A server with the default app and a fresh browser for one test; both end with it.
+async function visit(t, { prefix = '', app = null, viewport } = {}) {
+  const server = await startServer({ app, set: prefix ? { path_prefix: prefix } : {} });
+  const context = await browser.newContext({ viewport: viewport ?? { width: 1000, height: 900 } });
+  context.setDefaultTimeout(limit(10000));
+  const seen = { faults: [], hosts: new Set() };
+  context.on('console', (message) => { if (message.type() === 'error') seen.faults.push(message.text()); });
+  context.on('weberror', (error) => seen.faults.push(String(error.error())));
+  context.on('request', (request) => seen.hosts.add(new URL(request.url()).host));
+  t.after(async () => {
+    await context.close();
+    try {
+      await expectIdle(server);
+    } finally {
+      await server.stop();
+    }
+  });
+  const open = async () => {
+    const page = await context.newPage();
+    page.on('websocket', (socket) => seen.hosts.add(new URL(socket.url()).host));
+    const answer = await page.goto(`${server.url}${prefix}/`);
+    assert.equal(answer.status(), 200);
+    return page;
+  };
+  return { server, open, seen, page: await open() };
+}
+
+const text = (page, selector) => page.locator(selector).textContent();
+const connected = (page) => page.locator('#status[data-state="connected"]').waitFor();
+const arrived = (page, message) => page.locator('#log li .text', { hasText: message }).first().waitFor();
+
+function expectClean({ server, seen }) {
+  assert.deepEqual(seen.faults, []);
+  assert.deepEqual([...seen.hosts], [new URL(server.url).host], 'nothing comes from another host');
+}
+
+test('a message crosses the server', async (t) => {
+  const visitor = await visit(t);
+  const { page } = visitor;
+  await connected(page);
+  assert.match(await text(page, '#socket'), /^\d+\.\d+$/);
+  await until(async () => await text(page, '#count') === '1 here', 'the count of subscribers');
+  await page.click('#send');
+  await arrived(page, 'Hello, Carillon');
+  assert.match(await text(page, '#log li .took'), /^\d+\.\d ms$/);
+  assert.match(await text(page, '#trip'), /^\d+\.\d ms$/);
+  assert.equal(await page.locator('#empty').isVisible(), false);
+  assert.equal(await page.locator('#notice').isVisible(), false);
+  expectClean(visitor);
+});
+
+test('text is shown as text, whatever it holds', async (t) => {
+  const visitor = await visit(t);
+  const { page } = visitor;
+  await connected(page);
+  const message = '<img src=x onerror=alert(1)> "quoted" \\ \u{1F514} ζ';
+  await page.fill('#message', message);
+  await page.click('#send');
+  await arrived(page, message);
+  assert.equal(await page.locator('#log img').count(), 0);
+  expectClean(visitor);
+});
+
+test('every window hears every other', async (t) => {
+  const visitor = await visit(t);
+  const { page } = visitor;
+  await connected(page);
+  const other = await visitor.open();
+  await connected(other);
+  for (const window of [page, other])
+    await until(async () => await text(window, '#count') === '2 here', 'a count of two');
+  assert.notEqual(await text(page, '#socket'), await text(other, '#socket'));
+  for (let i = 1; i <= 20; i++) {
+    await page.fill('#message', `number ${i}.`);
+    await page.click('#send');
+    await arrived(page, `number ${i}.`);
+  }
+  await arrived(other, 'number 20.');
+  const wanted = Array.from({ length: 20 }, (_, i) => `number ${20 - i}.`);
+  assert.deepEqual(await other.locator('#log li .text').allTextContents(), wanted);
+  await other.close();
+  await until(async () => await text(page, '#count') === '1 here', 'a count of one');
+  expectClean(visitor);
+});
+
+test('a phone and a keyboard are enough', async (t) => {
+  const visitor = await visit(t, { viewport: { width: 360, height: 740 } });
+  const { page } = visitor;
+  await connected(page);
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
+  for (let i = 0; i < 5 && await page.evaluate(() => document.activeElement.id) !== 'message'; i++)
+    await page.keyboard.press('Tab');
+  await page.keyboard.press('Control+A');
+  await page.keyboard.type('a'.repeat(200));
+  await page.keyboard.press('Enter');
+  await arrived(page, 'a'.repeat(200));
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
+  await page.locator('[role=tab]').first().focus();
+  await page.keyboard.press('ArrowRight');
+  assert.equal(await text(page, '[role=tab][aria-selected=true]'), 'Node');
+  assert.match(await text(page, '#snippet'), new RegExp(`port: '${visitor.server.port}'`));
+  expectClean(visitor);
+});
+
+test('the page works under a path prefix', async (t) => {
+  const visitor = await visit(t, { prefix: '/bells/tower' });
+  const { page } = visitor;
+  await connected(page);
+  await page.click('#send');
+  await arrived(page, 'Hello, Carillon');
+  assert.match(await text(page, '#snippet'), /wsPath: '\/bells\/tower'/);
+  expectClean(visitor);
+});
+
+test('the page comes back by itself after the server was away', async (t) => {
+  const visitor = await visit(t);
+  const { page, server } = visitor;
+  await connected(page);
+  await server.stop();
+  await page.locator('#status:not([data-state="connected"])').waitFor();
+  assert.equal(await page.locator('#send').isDisabled(), true);
+  const next = await startServer({ app: null, args: ['--port', String(server.port)] });
+  t.after(() => next.stop());
+  await connected(page);
+  await until(async () => await text(page, '#count') === '1 here', 'the subscription to be back', 20000);
+  await page.click('#send');
+  await arrived(page, 'Hello, Carillon');
+});
+
+test('a server with apps of its own says that the demo is off', async (t) => {
+  const visitor = await visit(t, { app: { id: 'mine', key: 'my-key', secret: 'my-secret' } });
+  const { page } = visitor;
+  await page.locator('#notice', { hasText: 'apps of its own' }).waitFor();
+  assert.equal(await text(page, '#state'), 'failed');
+  assert.equal(await page.locator('#send').isDisabled(), true);
+  expectClean(visitor);
+});
