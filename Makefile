@@ -49,7 +49,6 @@ bench: all
 
 lint:
 	@dev/setup build check
-	@$(call build,clang,build/clang)
 	@dev/lint
 
 format:

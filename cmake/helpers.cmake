@@ -59,14 +59,15 @@ function(program name)
   target_compile_definitions(top PUBLIC CARILLON_VERSION="${PROJECT_VERSION}")
 endfunction()
 
+enable_testing() # not inside of a function: what it sets ends there
+
 # tests(): one program per tests/unit/**/NAME_test.c, named after its path.
 function(tests)
-  enable_testing()
   file(GLOB_RECURSE files CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/unit/*_test.c)
   foreach(file ${files})
     file(RELATIVE_PATH path ${CMAKE_SOURCE_DIR}/tests/unit ${file})
-    string(REGEX REPLACE "[/.]c?" "_" test ${path})
-    string(REGEX REPLACE "_$" "" test ${test})
+    string(REGEX REPLACE "\\.c$" "" test ${path})
+    string(REPLACE "/" "_" test ${test})
     add_executable(unit_${test} ${file})
     target_include_directories(unit_${test} PRIVATE ${CMAKE_SOURCE_DIR}/tests/unit)
     target_link_libraries(unit_${test} PRIVATE top)

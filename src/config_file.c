@@ -99,7 +99,9 @@ static bool pairs_next(struct pairs *p, bool *is_end, struct err *err)
     const yaml_node_pair_t *pair = m->data.mapping.pairs.start + p->next++;
     p->key_node = node_at(p->file, pair->key);
     p->value = node_at(p->file, pair->value);
-    if (p->key_node->type != YAML_SCALAR_NODE) {
+    bool is_name = p->key_node->type == YAML_SCALAR_NODE && text_of(p->key_node).len > 0 &&
+                   !memchr(text_of(p->key_node).p, '\0', text_of(p->key_node).len);
+    if (!is_name) {
         (void)err_set(err, 0, "expected the name of an option");
         return fail_at(p->file, p->key_node, err);
     }
@@ -116,6 +118,13 @@ static bool pairs_next(struct pairs *p, bool *is_end, struct err *err)
 static bool refuse_later(const struct pairs *p, struct err *err)
 {
     (void)err_set(err, 0, "'%s' is not supported by this version", p->path);
+    return fail_at(p->file, p->key_node, err);
+}
+
+static bool refuse_dotted(const struct pairs *p, struct err *err)
+{
+    (void)err_set(
+        err, 0, "'%s' has a dot: in a file, options stand below their group's name", p->path);
     return fail_at(p->file, p->key_node, err);
 }
 
@@ -196,18 +205,20 @@ static bool read_option(const struct scope *s, const struct pairs *p, struct err
 {
     char path[sizeof p->path + 1];
     char shown[sizeof p->path + 1];
+    char inner_path[sizeof path + 1];
     snprintf(path, sizeof path, "%s%.*s", s->path, SPAN(p->key));
-    bool is_path = memchr(p->key.p, '.', p->key.len) != NULL; // groups are nested, never dotted
-    const struct option *o = is_path ? NULL : option_find(span_str(path));
+    const struct option *o = option_find(span_str(path));
+    if ((o || is_group(path)) && strchr(path + strlen(s->path), '.'))
+        return refuse_dotted(p, err);
     if (o)
         return read_value(s, p, o, err);
-    if (is_path || !is_group(path))
+    if (!is_group(path))
         return refuse_unknown(p, s->app != NULL, err);
     if (!is_null(p->value) && !expect(s->file, p->value, YAML_MAPPING_NODE, p->path, err))
         return false;
     snprintf(shown, sizeof shown, "%s.", p->path);
-    strcat(path, ".");
-    struct scope inner = {s->file, s->loader, s->app, shown, path};
+    snprintf(inner_path, sizeof inner_path, "%s.", path);
+    struct scope inner = {s->file, s->loader, s->app, shown, inner_path};
     return read_group(&inner, p->value, err);
 }
 

@@ -28,15 +28,15 @@ _Static_assert(sizeof(enum log_format) == sizeof(uint32_t), "an enum is 32 bits"
 static const char of_apps[] = "app_defaults.";
 
 static const char *const type_names[OPTION_TYPES] = {
-    [OPTION_U32] = "number",
+    [OPTION_U32] = "integer",
     [OPTION_BYTES] = "bytes",
     [OPTION_MS] = "time",
     [OPTION_S] = "time",
-    [OPTION_STRING] = "text",
+    [OPTION_STRING] = "string",
     [OPTION_FILE] = "file",
     [OPTION_PATH] = "path",
-    [OPTION_BOOL] = "switch",
-    [OPTION_ENUM] = "word",
+    [OPTION_BOOL] = "boolean",
+    [OPTION_ENUM] = "enum",
 };
 
 const struct option *option_find(struct span path)
@@ -227,13 +227,17 @@ void nearest_init(struct nearest *n, const char *word)
     *n = (struct nearest){.word = word, .distance = UINT32_MAX};
 }
 
-/* A right name in the wrong group is one step away, however the groups are called. */
+/* What is typed wrong in the last part alone may have the wrong group as well, and half a
+ * name is nearer to the whole than its missing letters say. */
 void nearest_try(struct nearest *n, const char *candidate)
 {
+    enum { TYPO = 2, HALF = 3 };
     unsigned d = distance(n->word, candidate);
-    unsigned moved = distance(last_part(n->word), last_part(candidate)) + 1;
-    if (moved < d)
-        d = moved;
+    unsigned last = distance(last_part(n->word), last_part(candidate));
+    if (last <= TYPO && last + 1 < d)
+        d = last + 1;
+    if (d > HALF && strlen(n->word) > HALF && span_starts(span_str(candidate), n->word))
+        d = HALF;
     if (d >= n->distance)
         return;
     n->distance = d;

@@ -29,6 +29,7 @@ enum {
 struct server {
     const struct config_args *args;
     struct config *config;
+    struct config *started; // what the listeners and threads were made from; held
     struct tls_context *tls;
     struct house house;
     struct worker *workers;
@@ -53,8 +54,8 @@ static uint64_t raise_descriptors(void)
     limit.rlim_cur = limit.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &limit); // what there is must do
     (void)getrlimit(RLIMIT_NOFILE, &limit);
-    return limit.rlim_cur > 2 * RESERVED_DESCRIPTORS ? limit.rlim_cur - RESERVED_DESCRIPTORS
-                                                     : limit.rlim_cur / 2;
+    return limit.rlim_cur > 2UL * RESERVED_DESCRIPTORS ? limit.rlim_cur - RESERVED_DESCRIPTORS
+                                                       : limit.rlim_cur / 2;
 }
 
 /* --- start ------------------------------------------------------------------------------------- */
@@ -191,11 +192,11 @@ static void reload(struct server *v)
     if (next && v->tls && next->tls.cert && next->tls.key)
         tls = tls_context_new(next->tls.cert, next->tls.key, &err);
     if (!next || (v->tls && !tls)) {
-        log_event(LOG_ERROR, "reload_failed", "kept=\"the configuration before\" error=\"%s\"",
-            err.text);
+        log_event(
+            LOG_ERROR, "reload_failed", "kept=\"the configuration before\" error=\"%s\"", err.text);
         config_drop(next);
     } else {
-        warn_unchanged(v->config, next);
+        warn_unchanged(v->started, next);
         log_setup(next->log.level, next->log.format);
         send_config(v, next, tls);
         config_drop(v->config);
@@ -291,8 +292,14 @@ int server_run(const struct config_args *args)
         fprintf(stderr, "carillon: %s\n", err.text);
         return 1;
     }
+    v.started = v.config;
+    config_hold(v.started);
     log_setup(v.config->log.level, v.config->log.format);
     block_signals(&v);
+    /* The block functions of libcrypto are used directly: a build that has them wrong must
+     * not start. */
+    bool is_sound = sign_self_check();
+    ENSURE(is_sound);
     hash_init();
     socket_id_init();
     v.house.capacity = raise_descriptors();
@@ -314,5 +321,6 @@ int server_run(const struct config_args *args)
     free(v.workers);
     tls_context_drop(v.tls);
     config_drop(v.config);
+    config_drop(v.started);
     return 0;
 }

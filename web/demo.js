@@ -73,7 +73,7 @@
     wssPort: port,
     wsPath: prefix,
     forceTLS: secure,
-    enabledTransports: ['ws', 'wss'],
+    enabledTransports: [secure ? 'wss' : 'ws'],
   });
   const pending = []; // what this window published and has not heard yet
   let refused = false;

@@ -145,7 +145,7 @@ static void settle_options(struct options *o)
     if (o->mode == LOAD_CLIENTEVENTS || o->mode == LOAD_PRESENCE || o->mode == LOAD_IDLE)
         o->publishers = 0;
     if (o->mode != LOAD_PRESENCE)
-        o->churners = 0;
+        o->churners = o->mode == LOAD_IDLE; // the connection that comes before the counted ones
     if (o->mode == LOAD_PUBLISH)
         o->conns = 0;
     else if (!o->conns)
@@ -194,6 +194,8 @@ static void lay_out(struct load *l)
         c->kind = i < l->first_publisher ? CONN_CLIENT
                   : i < l->first_churner ? CONN_PUBLISHER
                                          : CONN_CHURNER;
+        if (o->mode == LOAD_IDLE)
+            c->kind = CONN_CLIENT;
         c->index = c->kind == CONN_PUBLISHER ? i - l->first_publisher : i;
         if (c->kind != CONN_CLIENT)
             continue;

@@ -7,9 +7,9 @@
 #include <stdint.h>
 #include <string.h>
 
-#define MUST_CHECK      __attribute__((warn_unused_result))
+#define MUST_CHECK        __attribute__((warn_unused_result))
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
-#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+#define COUNT_OF(array)   (sizeof(array) / sizeof((array)[0]))
 
 /* Arguments for "%.*s". */
 #define SPAN(s) (int)(s).len, (s).len ? (s).p : ""

@@ -10,8 +10,7 @@
 enum {
     FIRST_BYTES = 512,
     FIRST_ENDS = 8,
-    KEEP_BATCHES = 64,         // a pool never holds more than these
-    KEEP_BYTES = 64 * 1024 * 2 // nor a batch that grew beyond this
+    KEEP_BYTES = 512 * 1024 // of empty batches in a pool
 };
 
 static void free_batch(struct batch *b)
@@ -21,14 +20,19 @@ static void free_batch(struct batch *b)
     free(b);
 }
 
-void batch_pool_fini(struct batch_pool *pool)
+void batch_pool_trim(struct batch_pool *pool)
 {
     while (pool->unused) {
         struct batch *b = pool->unused;
         pool->unused = b->next;
         free_batch(b);
     }
-    pool->n_unused = 0;
+    pool->unused_bytes = 0;
+}
+
+void batch_pool_fini(struct batch_pool *pool)
+{
+    batch_pool_trim(pool);
 }
 
 struct batch *batch_new(struct batch_pool *pool)
@@ -36,7 +40,7 @@ struct batch *batch_new(struct batch_pool *pool)
     struct batch *b = pool->unused;
     if (b) {
         pool->unused = b->next;
-        pool->n_unused--;
+        pool->unused_bytes -= b->cap;
     } else {
         b = mem_zero(sizeof *b);
         b->cap = FIRST_BYTES;
@@ -65,13 +69,13 @@ void batch_drop(struct batch_pool *pool, struct batch *b)
         return;
     if (b->retained)
         pool->retained_bytes -= b->cap;
-    if (pool->n_unused >= KEEP_BATCHES || b->cap > KEEP_BYTES) {
+    if (pool->unused_bytes + b->cap > KEEP_BYTES) {
         free_batch(b);
         return;
     }
     b->next = pool->unused;
     pool->unused = b;
-    pool->n_unused++;
+    pool->unused_bytes += b->cap;
 }
 
 char *batch_room(struct batch *b, uint32_t bytes)

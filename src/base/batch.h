@@ -26,11 +26,14 @@ struct batch {
 
 struct batch_pool {
     struct batch *unused; // small empty ones, ready for the next tick
-    uint32_t n_unused;
+    uint64_t unused_bytes;
     uint64_t retained_bytes; // capacity of all batches that outlived their tick, each once
 };
 
 void batch_pool_fini(struct batch_pool *pool);
+
+/* Frees the empty ones: a busy moment has passed. */
+void batch_pool_trim(struct batch_pool *pool);
 
 /* An empty batch with one reference. */
 struct batch *batch_new(struct batch_pool *pool);

@@ -9,7 +9,7 @@
 #include "base/base.h"
 
 struct err {
-    int status;     // an HTTP status where the failure is answered over HTTP, else 0
+    int status;      // an HTTP status where the failure is answered over HTTP, else 0
     char text[1024]; // one sentence, without a newline at the end
 };
 

@@ -38,8 +38,8 @@ static struct slab_piece *piece_for(struct slab *s, uint32_t number)
     }
     struct slab_piece *piece = &s->pieces[number];
     if (!piece->items) {
-        piece->items = mmap(NULL, piece_bytes(s), PROT_READ | PROT_WRITE,
-            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        piece->items =
+            mmap(NULL, piece_bytes(s), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         ENSURE(piece->items != MAP_FAILED);
     }
     return piece;

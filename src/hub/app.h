@@ -22,16 +22,16 @@ struct app_key {
 
 /* Each is an option app_defaults.limits.NAME, and an app may override it. */
 struct app_limits {
-    uint32_t channel_name_chars;     // 200
-    uint32_t event_name_chars;       // 200
-    uint32_t event_data_bytes;       // 10,240, of the data string's UTF-8
-    uint32_t channels_per_event;     // 100
-    uint32_t batch_events;           // 10
-    uint32_t presence_members;       // 100 distinct users in one channel
-    uint32_t presence_member_bytes;  // 1,024, of user_info
-    uint32_t presence_user_id_chars; // 128
-    uint32_t client_events_per_s;    // 10 per connection and rolling second; 0 = no limit
-    uint32_t watchlist;              // 100 ids of a signed-in user
+    uint32_t channel_name_chars;      // 200
+    uint32_t event_name_chars;        // 200
+    uint32_t event_data_bytes;        // 10,240, of the data string's UTF-8
+    uint32_t channels_per_event;      // 100
+    uint32_t batch_events;            // 10
+    uint32_t presence_members;        // 100 distinct users in one channel
+    uint32_t presence_member_bytes;   // 1,024, of user_info
+    uint32_t presence_user_id_chars;  // 128
+    uint32_t client_events_per_s;     // 10 per connection and rolling second; 0 = no limit
+    uint32_t watchlist;               // 100 ids of a signed-in user
     uint32_t channels_per_connection; // 5,000
 };
 
@@ -39,16 +39,16 @@ struct app {
     char *id;
     struct app_key *keys; // at least one; the first is the oldest
     size_t n_keys;
-    uint32_t slot;          // index among all apps that this process has known
-    bool enabled;           // true
-    bool client_events;     // true
-    bool subscription_count; // false; true for the default app
-    bool watchlist;         // true
-    bool auth_required;     // authorized_connections.enabled, false
-    uint32_t auth_timeout_s; // authorized_connections.timeout_s, 30
+    uint32_t slot;            // index among all apps that this process has known
+    bool enabled;             // true
+    bool client_events;       // true
+    bool subscription_count;  // false; true for the default app
+    bool watchlist;           // true
+    bool auth_required;       // authorized_connections.enabled, false
+    uint32_t auth_timeout_s;  // authorized_connections.timeout_s, 30
     uint32_t max_connections; // 0 = no limit
-    bool tls_only;          // false
-    char **allowed_origins; // as "https://example.com"; none = every origin
+    bool tls_only;            // false
+    char **allowed_origins;   // as "https://example.com"; none = every origin
     size_t n_allowed_origins;
     uint32_t cache_ttl_s; // 1,800
     struct app_limits limits;
@@ -64,7 +64,7 @@ struct app_usage {
     _Atomic uint64_t connections; // open now
     _Atomic uint64_t events_in;   // accepted over the HTTP API
     _Atomic uint64_t client_events;
-    _Atomic uint64_t refused;     // connections over the quota
+    _Atomic uint64_t refused; // connections over the quota
 };
 
 struct app_usage *app_usage(uint32_t slot); // never NULL, never moves

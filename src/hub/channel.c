@@ -8,7 +8,7 @@
 #include "base/mem.h"
 
 enum {
-    COUNT_THROTTLED_ABOVE = 100,      // subscribers (pusher-protocol 2.10)
+    COUNT_THROTTLED_ABOVE = 100, // subscribers (pusher-protocol 2.10)
     COUNT_INTERVAL_US = 5 * 1000 * 1000
 };
 
@@ -328,8 +328,7 @@ void channel_ask_all(struct hub *h, struct letter *l)
         struct span name = channel_name(c);
         if (c->app != l->app || !c->n_subscribers || (c->traits & CHANNEL_USER))
             continue;
-        if (name.len < l->channel.len ||
-            !span_eq(span_of(name.p, l->channel.len), l->channel))
+        if (name.len < l->channel.len || !span_eq(span_of(name.p, l->channel.len), l->channel))
             continue;
         describe(c, l->info, &out);
     }

@@ -315,7 +315,8 @@ static void relieve(struct fanout *f)
         return;
     for (uint32_t i = 0; i < f->n_slow; i++) {
         const struct subscriber *s = fanout_at(f, f->slow[i].subscriber);
-        if (s->nonce == f->slow[i].nonce && !(s->flags & SUBSCRIBER_BROKEN) && s->out.bytes > most) {
+        if (s->nonce == f->slow[i].nonce && !(s->flags & SUBSCRIBER_BROKEN) &&
+            s->out.bytes > most) {
             most = s->out.bytes;
             worst = f->slow[i].subscriber;
         }
@@ -380,8 +381,8 @@ static void split_shared(struct fanout *f)
 }
 
 /* The writer did not take the whole batch. */
-static void keep_rest(struct fanout *f, struct subscriber *s, uint32_t index,
-    struct batch *b, int64_t sent)
+static void keep_rest(
+    struct fanout *f, struct subscriber *s, uint32_t index, struct batch *b, int64_t sent)
 {
     if (sent < 0) {
         tell_trouble(f, s, index, TROUBLE_BROKEN);
@@ -421,10 +422,10 @@ static void flush_crowd(struct fanout *f, struct crowd *c, write_fn write, void 
     counter_add(&f->counts.frames_sent, (uint64_t)b->n_ends * crowd_size(c));
 }
 
-static void drain(
-    struct fanout *f, struct subscriber *s, uint32_t index, write_fn write, void *ctx)
+static void drain(struct fanout *f, struct subscriber *s, uint32_t index, write_fn write, void *ctx)
 {
     struct span next;
+    bool was_over = s->out.bytes > f->limits.soft_bytes;
     while (!(s->flags & SUBSCRIBER_BROKEN) && (next = outbox_peek(f->pool, &s->out)).len) {
         int64_t sent = write(ctx, s->wire, next.p, next.len);
         counter_add(&f->counts.writes, 1);
@@ -441,13 +442,12 @@ static void drain(
             return;
         }
     }
-    if (s->flags & SUBSCRIBER_PENDING)
+    if ((s->flags & SUBSCRIBER_PENDING) || was_over)
         push_index(&f->drained, &f->n_drained, &f->cap_drained, index);
     s->flags &= (uint8_t) ~(SUBSCRIBER_PENDING | SUBSCRIBER_MOVED);
 }
 
-static void flush_split(
-    struct fanout *f, uint32_t index, write_fn write, void *ctx)
+static void flush_split(struct fanout *f, uint32_t index, write_fn write, void *ctx)
 {
     struct subscriber *s = fanout_at(f, index);
     if (!(s->flags & SUBSCRIBER_SPLIT))

@@ -62,8 +62,8 @@ enum {
     SUBSCRIBER_OPEN = 1 << 0,
     SUBSCRIBER_SPLIT = 1 << 1,
     SUBSCRIBER_PENDING = 1 << 2,
-    SUBSCRIBER_BROKEN = 1 << 3,   // its socket is of no more use, or it is over its limit
-    SUBSCRIBER_MOVED = 1 << 4,    // wrote something since the last look at the slow ones
+    SUBSCRIBER_BROKEN = 1 << 3,    // its socket is of no more use, or it is over its limit
+    SUBSCRIBER_MOVED = 1 << 4,     // wrote something since the last look at the slow ones
     SUBSCRIBER_AUTHORISED = 1 << 5 // signed in, or joined a channel that needs a signature
 };
 
@@ -94,9 +94,9 @@ struct fanout_limits {
 };
 
 struct fanout_counts {
-    struct counter frames_sent; // frames handed to sockets or lists of sockets
-    struct counter bytes_sent;  // written by the flush
-    struct counter writes;      // calls of the writer
+    struct counter frames_sent;              // frames handed to sockets or lists of sockets
+    struct counter bytes_sent;               // written by the flush
+    struct counter writes;                   // calls of the writer
     struct counter latency[LATENCY_BUCKETS]; // events per bucket, accepted to flushed
     struct counter latency_us;               // their sum
 };

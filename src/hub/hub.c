@@ -447,9 +447,9 @@ void hub_writable(struct hub *h, uint32_t index)
     fanout_writable(&h->fanout, index);
 }
 
-void hub_flush(struct hub *h, write_fn write, void *ctx)
+void hub_flush(struct hub *h, uint64_t now_us, write_fn write, void *ctx)
 {
     forget_shared(h);
-    fanout_flush(&h->fanout, h->now_us, write, ctx);
+    fanout_flush(&h->fanout, now_us, write, ctx);
     channel_release_idle(h);
 }

@@ -36,7 +36,7 @@ enum hub_result {
 enum letter_kind {
     LETTER_SUBSCRIBE,
     LETTER_SUBSCRIBED,
-    LETTER_UNSUBSCRIBE, // no answer
+    LETTER_UNSUBSCRIBE,  // no answer
     LETTER_CLIENT_EVENT, // no answer
     LETTER_EVENT,        // home to a worker with subscribers; no answer
     LETTER_SIGNIN,
@@ -64,18 +64,18 @@ enum { INFO_USERS = 1, INFO_SUBSCRIPTIONS = 2, INFO_CACHE = 4 };
 /* One struct for all kinds: a kind uses the members that its name suggests.  Spans are
  * borrowed in a letter on the stack and point into the letter itself once it is mailed. */
 struct letter {
-    struct mail mail; // kind: enum letter_kind
-    uint16_t from;    // worker that asked
-    uint8_t traits;   // enum channel_trait of channel
-    uint8_t result;   // enum letter_result
-    uint8_t info;     // INFO_*
-    bool flag;        // WATCHED, FLIP: online.  CLIENT_EVENT: unused
-    uint32_t app;     // slot
-    uint32_t hash;    // of (app, channel) or (app, user channel)
+    struct mail mail;           // kind: enum letter_kind
+    uint16_t from;              // worker that asked
+    uint8_t traits;             // enum channel_trait of channel
+    uint8_t result;             // enum letter_result
+    uint8_t info;               // INFO_*
+    bool flag;                  // WATCHED, FLIP: online.  CLIENT_EVENT: unused
+    uint32_t app;               // slot
+    uint32_t hash;              // of (app, channel) or (app, user channel)
     struct session_ref session; // who asked, or who is left out
     uint32_t request[3];        // whose HTTP request: conn index, its serial, which item of it
     struct span channel;
-    struct span user; // user id
+    struct span user;      // user id
     struct span info_json; // presence: user_info, as JSON
     struct frame *frame;   // event; SUBSCRIBED: the success frame of a presence channel
     struct frame *cached;  // SUBSCRIBED: what the cache channel holds.  Answers: JSON text
@@ -206,6 +206,6 @@ void hub_trim(struct hub *h);       // gives memory back
 bool hub_is_pressed(const struct hub *h);
 bool hub_has_output(const struct hub *h); // the next beats have something to do
 void hub_writable(struct hub *h, uint32_t index);
-void hub_flush(struct hub *h, write_fn write, void *ctx);
+void hub_flush(struct hub *h, uint64_t now_us, write_fn write, void *ctx);
 
 #endif

@@ -75,7 +75,7 @@ struct hub {
     struct {
         uint32_t index, nonce;
         enum hub_closing why;
-    } *closing;
+    } * closing;
     uint32_t n_closing, cap_closing, at_closing;
     struct {
         struct frame *frame; // the snapshot that batch holds, for one beat; held

@@ -82,8 +82,8 @@ bool presence_join(struct hub *h, struct channel *c, struct letter *l, bool is_m
     return true;
 }
 
-static void tell(struct hub *h, struct channel *c, const char *event, const struct member *m,
-    bool with_info)
+static void tell(
+    struct hub *h, struct channel *c, const char *event, const struct member *m, bool with_info)
 {
     struct buf inner = {0};
     buf_add_str(&inner, "{\"user_id\":");

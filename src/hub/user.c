@@ -37,7 +37,7 @@ struct identity {
     struct watched *watched;
     uint32_t n_watched;
     uint32_t n_waiting; // answers still to come
-    bool is_signed; // the home knows of this session
+    bool is_signed;     // the home knows of this session
     bool is_cut;
     uint32_t limit;
 };
@@ -195,8 +195,8 @@ static void add_status(struct buf *out, const struct identity *who, bool is_onli
         if (who->watched[i].is_online != is_online)
             continue;
         if (is_first)
-            buf_addf(out, "%s{\"name\":\"%s\",\"user_ids\":[", out->p[out->len - 1] == '[' ? "" : ",",
-                is_online ? "online" : "offline");
+            buf_addf(out, "%s{\"name\":\"%s\",\"user_ids\":[",
+                out->p[out->len - 1] == '[' ? "" : ",", is_online ? "online" : "offline");
         else
             buf_add_char(out, ',');
         json_quote(out, span_str(who->watched[i].id));
@@ -228,8 +228,8 @@ static void send_cut(struct hub *h, uint32_t index, const struct identity *who)
 {
     struct buf message = {0};
     struct buf out = {0};
-    buf_addf(&message, "The watchlist may hold %u user ids; the first ones are watched:",
-        who->limit);
+    buf_addf(
+        &message, "The watchlist may hold %u user ids; the first ones are watched:", who->limit);
     for (uint32_t i = 0; i < who->n_watched; i++)
         buf_addf(&message, "%s%s", i ? ", " : " ", who->watched[i].id);
     pusher_add_error(&out, PUSHER_WATCHLIST_LIMIT, buf_span(&message));
@@ -321,7 +321,8 @@ void user_flip(struct hub *h, const struct letter *l)
         return;
     }
     struct buf inner = {0};
-    buf_addf(&inner, "{\"events\":[{\"name\":\"%s\",\"user_ids\":[", l->flag ? "online" : "offline");
+    buf_addf(
+        &inner, "{\"events\":[{\"name\":\"%s\",\"user_ids\":[", l->flag ? "online" : "offline");
     json_quote(&inner, l->user);
     buf_add_str(&inner, "]}]}");
     send_internal(h, index, "pusher_internal:watchlist_events", buf_span(&inner));

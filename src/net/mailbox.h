@@ -26,4 +26,10 @@ void mailbox_post(struct mailbox *m, struct mail *letter);
 /* All letters, oldest first, linked by next; the caller owns them.  Thread: the receiver. */
 struct mail *mailbox_take(struct mailbox *m);
 
+/* Nothing was posted since the last take.  The bell may still have to be silenced. */
+static inline bool mailbox_is_empty(const struct mailbox *m)
+{
+    return atomic_load_explicit(&m->newest, memory_order_relaxed) == NULL;
+}
+
 #endif

@@ -54,7 +54,7 @@ int64_t stream_read(struct stream *s, char *out, size_t room)
     }
 }
 
-static int64_t tls_write(struct stream *s, const char *bytes, size_t len)
+static int64_t tls_write_some(struct stream *s, const char *bytes, size_t len)
 {
     ENSURE(len >= s->retry);
     int want = len > INT32_MAX ? INT32_MAX : (int)len;
@@ -69,6 +69,18 @@ static int64_t tls_write(struct stream *s, const char *bytes, size_t len)
     if (result == STREAM_AGAIN)
         s->retry = (uint32_t)(want > SSL3_RT_MAX_PLAIN_LENGTH ? SSL3_RT_MAX_PLAIN_LENGTH : want);
     return result;
+}
+
+static int64_t tls_write(struct stream *s, const char *bytes, size_t len)
+{
+    size_t done = 0;
+    while (done < len) {
+        int64_t n = tls_write_some(s, bytes + done, len - done);
+        if (n <= 0)
+            return done ? (int64_t)done : n;
+        done += (size_t)n;
+    }
+    return (int64_t)done;
 }
 
 int64_t stream_write(struct stream *s, const char *bytes, size_t len)

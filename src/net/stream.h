@@ -12,7 +12,7 @@
 
 struct stream {
     int fd;
-    uint32_t retry;   // TLS: bytes that a refused write has promised to the record layer
+    uint32_t retry;     // TLS: bytes that a refused write has promised to the record layer
     struct ssl_st *tls; // NULL in the clear
 };
 

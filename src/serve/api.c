@@ -32,32 +32,33 @@ static void fail(struct serve *s, struct conn *c, const struct err *err)
 /* --- one event ---------------------------------------------------------------------------------- */
 
 struct event {
-    struct span name;  // decoded
+    struct span name;      // decoded
     struct span name_json; // with quotes
     struct span data_json; // a JSON string with its quotes
     struct session_ref except;
     uint8_t info;
 };
 
-static bool read_name(
-    struct event *e, const struct app *app, const struct json *name, struct buf *own, struct err *err)
+static bool read_name(struct event *e, const struct app *app, const struct json *name,
+    struct buf *own, struct err *err)
 {
     if (name->kind != JSON_STRING || !json_decode(name, own, &e->name))
         return err_set(err, 400, "Expected name parameter to be a string");
     if (!e->name.len)
         return err_set(err, 400, "Expected name parameter not to be empty");
     if (utf8_chars(e->name) > app->limits.event_name_chars)
-        return err_set(err, 400, "The event name is longer than %u characters",
-            app->limits.event_name_chars);
+        return err_set(
+            err, 400, "The event name is longer than %u characters", app->limits.event_name_chars);
     if (span_starts(e->name, "pusher:") || span_starts(e->name, "pusher_internal:"))
-        return err_set(err, 400, "Event names that begin with 'pusher' and a colon or "
-                                 "'pusher_internal:' are reserved");
+        return err_set(err, 400,
+            "Event names that begin with 'pusher' and a colon or "
+            "'pusher_internal:' are reserved");
     e->name_json = name->raw;
     return true;
 }
 
-static bool read_data(
-    struct event *e, const struct app *app, const struct json *data, struct buf *own, struct err *err)
+static bool read_data(struct event *e, const struct app *app, const struct json *data,
+    struct buf *own, struct err *err)
 {
     if (data->kind == JSON_ABSENT)
         return err_set(err, 400, "Expected data parameter to be a string");
@@ -115,27 +116,37 @@ static bool read_channel(struct span name, const struct app *app, unsigned *trai
 {
     if (pusher_channel(name, app->limits.channel_name_chars, traits))
         return true;
-    if (name.len > 200)
-        name.len = 200;
-    return err_set(err, 400, "Invalid channel name '%.*s'", SPAN(name));
+    /* Repeated in the answer, but not what would break its one line. */
+    char shown[200];
+    size_t n = name.len < sizeof shown ? name.len : sizeof shown;
+    for (size_t i = 0; i < n; i++)
+        shown[i] = (unsigned char)name.p[i] < 0x20 || name.p[i] == 0x7f ? '?' : name.p[i];
+    return err_set(err, 400, "Invalid channel name '%.*s'", (int)n, shown);
 }
 
+struct target {
+    struct span channel;
+    unsigned traits;
+};
+
+/* item is also the target's place in the reply, where that shows it. */
 static void publish(struct serve *s, struct conn *c, struct call *call, uint32_t item,
-    const struct event *e, struct span channel, unsigned traits, const struct app *app)
+    const struct event *e, const struct target *to)
 {
+    const struct app *app = call->app;
     struct letter ask = {.mail.kind = LETTER_PUBLISH,
         .app = app->slot,
-        .traits = (uint8_t)traits,
+        .traits = (uint8_t)to->traits,
         .info = e->info,
         .session = e->except,
-        .channel = channel};
+        .channel = to->channel};
     serve_count(s, COUNTER_PUBLISHES, 1);
     app_count(&app_usage(app->slot)->events_in, 1);
     if (call->n_items) {
         call->items[item].info = e->info;
-        call->items[item].traits = (uint8_t)traits;
+        call->items[item].traits = (uint8_t)to->traits;
     }
-    ask.frame = pusher_event(e->name_json, channel, e->data_json, span_of(NULL, 0));
+    ask.frame = pusher_event(e->name_json, to->channel, e->data_json, span_of(NULL, 0));
     ask.frame->accepted_us = s->now_us;
     call_ask(s, c, call, item, &ask);
     frame_drop(ask.frame);
@@ -160,11 +171,6 @@ static bool read_event(struct event *e, const struct app *app, const struct json
            read_event_info(e, &fields[F_INFO].value, own, err);
 }
 
-struct target {
-    struct span channel;
-    unsigned traits;
-};
-
 struct targets {
     struct target *v;
     uint32_t n;
@@ -186,8 +192,8 @@ static bool add_target(struct targets *t, const struct app *app, const struct js
     return true;
 }
 
-static bool read_targets(struct targets *t, const struct app *app,
-    const struct json_field *fields, struct buf *own, struct err *err)
+static bool read_targets(struct targets *t, const struct app *app, const struct json_field *fields,
+    struct buf *own, struct err *err)
 {
     const struct json *list = &fields[F_CHANNELS].value;
     const struct json *one = &fields[F_CHANNEL].value;
@@ -252,12 +258,11 @@ static bool query_as_json(struct request *r, struct buf *json)
 static void publish_targets(struct serve *s, struct conn *c, const struct request *r,
     const struct event *e, const struct targets *t)
 {
-    struct call *call = call_new(CALL_EVENTS, e->info ? t->n : 0);
-    call->shows_subscriptions = r->app->subscription_count;
+    struct call *call = call_new(CALL_EVENTS, r->app, e->info ? t->n : 0);
     for (uint32_t i = 0; i < t->n; i++) {
         if (call->n_items)
             call->items[i].name = mem_dup(t->v[i].channel.p, t->v[i].channel.len);
-        publish(s, c, call, i, e, t->v[i].channel, t->v[i].traits, r->app);
+        publish(s, c, call, i, e, &t->v[i]);
     }
     call_finish(s, c, call);
 }
@@ -292,8 +297,7 @@ static void post_events(struct serve *s, struct conn *c, struct request *r)
 
 struct batched {
     struct event event;
-    struct span channel;
-    unsigned traits;
+    struct target to;
 };
 
 static bool read_batched(struct batched *b, const struct app *app, const struct json *item,
@@ -304,15 +308,15 @@ static bool read_batched(struct batched *b, const struct app *app, const struct 
         return err_set(err, 400, "Expected batch parameter to be an array of objects");
     json_fields(item, fields, EVENT_FIELDS);
     const struct json *channel = &fields[F_CHANNEL].value;
-    if (channel->kind != JSON_STRING || !json_decode(channel, own, &b->channel))
+    if (channel->kind != JSON_STRING || !json_decode(channel, own, &b->to.channel))
         return err_set(err, 400, "Expected channel parameter to be a string");
-    return read_channel(b->channel, app, &b->traits, err) &&
+    return read_channel(b->to.channel, app, &b->to.traits, err) &&
            read_event(&b->event, app, fields, own, err);
 }
 
 /* All are checked before any is sent. */
-static bool read_batch(struct batched *v, uint32_t *n, const struct request *r, struct buf *own,
-    struct err *err)
+static bool read_batch(
+    struct batched *v, uint32_t *n, const struct request *r, struct buf *own, struct err *err)
 {
     struct json root;
     struct json_field fields[] = {{"batch", {0}}};
@@ -324,8 +328,8 @@ static bool read_batch(struct batched *v, uint32_t *n, const struct request *r, 
         return err_set(err, 400, "Expected batch parameter to be an array of objects");
     while (json_next(&fields[0].value, &at, &item)) {
         if (*n == r->app->limits.batch_events)
-            return err_set(err, 400, "A batch may hold at most %u events",
-                r->app->limits.batch_events);
+            return err_set(
+                err, 400, "A batch may hold at most %u events", r->app->limits.batch_events);
         if (!read_batched(&v[(*n)++], r->app, &item, own, err))
             return false;
     }
@@ -341,10 +345,9 @@ static void post_batch(struct serve *s, struct conn *c, struct request *r)
         bool wants_info = false;
         for (uint32_t i = 0; i < n; i++)
             wants_info |= v[i].event.info != 0;
-        struct call *call = call_new(CALL_BATCH, wants_info ? n : 0);
-        call->shows_subscriptions = r->app->subscription_count;
+        struct call *call = call_new(CALL_BATCH, r->app, wants_info ? n : 0);
         for (uint32_t i = 0; i < n; i++)
-            publish(s, c, call, i, &v[i].event, v[i].channel, v[i].traits, r->app);
+            publish(s, c, call, i, &v[i].event, &v[i].to);
         call_finish(s, c, call);
     } else {
         fail(s, c, &err);
@@ -370,10 +373,10 @@ static void get_channels(struct serve *s, struct conn *c, struct request *r)
         info &= (uint8_t)~INFO_SUBSCRIPTIONS;
     (void)api_param(r->head->query, "filter_by_prefix", &prefix); // without it: no filter
     if ((info & INFO_USERS) && !span_starts(buf_span(&prefix), "presence-")) {
-        conn_reply_text(s, c, 400,
-            "Cannot retrieve the user count unless the channel is a presence channel");
+        conn_reply_text(
+            s, c, 400, "Cannot retrieve the user count unless the channel is a presence channel");
     } else {
-        struct call *call = call_new(CALL_CHANNELS, s->house->n_workers);
+        struct call *call = call_new(CALL_CHANNELS, r->app, s->house->n_workers);
         struct letter ask = {.mail.kind = LETTER_ASK_CHANNELS,
             .app = r->app->slot,
             .info = info,
@@ -384,26 +387,24 @@ static void get_channels(struct serve *s, struct conn *c, struct request *r)
     buf_fini(&prefix);
 }
 
-static void ask_channel(struct serve *s, struct conn *c, const struct request *r,
-    enum call_kind kind, struct span channel, unsigned traits, uint8_t info)
+static void ask_channel(struct serve *s, struct conn *c, const struct app *app, enum call_kind kind,
+    const struct target *of, uint8_t info)
 {
-    struct call *call = call_new(kind, 1);
-    struct letter ask = {
-        .mail.kind = kind == CALL_USERS ? LETTER_ASK_USERS : LETTER_ASK_CHANNEL,
-        .app = r->app->slot,
-        .traits = (uint8_t)traits,
+    struct call *call = call_new(kind, app, 1);
+    struct letter ask = {.mail.kind = kind == CALL_USERS ? LETTER_ASK_USERS : LETTER_ASK_CHANNEL,
+        .app = app->slot,
+        .traits = (uint8_t)of->traits,
         .info = info,
-        .channel = channel};
-    call->shows_subscriptions = r->app->subscription_count;
+        .channel = of->channel};
     call->items[0].info = info;
-    call->items[0].traits = (uint8_t)traits;
+    call->items[0].traits = (uint8_t)of->traits;
     call_ask(s, c, call, 0, &ask);
     call_finish(s, c, call);
 }
 
-static void get_channel(
-    struct serve *s, struct conn *c, struct request *r, struct span channel, unsigned traits)
+static void get_channel(struct serve *s, struct conn *c, struct request *r, const struct target *of)
 {
+    unsigned traits = of->traits;
     uint8_t info = query_info(r);
     const char *why = NULL;
     if ((info & INFO_USERS) && !(traits & CHANNEL_PRESENCE))
@@ -417,11 +418,10 @@ static void get_channel(
     if (why)
         conn_reply_text(s, c, 400, "%s", why);
     else
-        ask_channel(s, c, r, CALL_CHANNEL, channel, traits, info);
+        ask_channel(s, c, r->app, CALL_CHANNEL, of, info);
 }
 
-static void get_users(
-    struct serve *s, struct conn *c, struct request *r, struct span channel, unsigned traits)
+static void get_users(struct serve *s, struct conn *c, struct request *r, const struct target *of)
 {
     struct span query = r->head->query;
     struct span name;
@@ -433,10 +433,10 @@ static void get_users(
             (int)(name.len > 64 ? 64 : name.len), name.p);
         return;
     }
-    if (!(traits & CHANNEL_PRESENCE))
+    if (!(of->traits & CHANNEL_PRESENCE))
         conn_reply_text(s, c, 400, "Users can only be retrieved for presence channels");
     else
-        ask_channel(s, c, r, CALL_USERS, channel, traits, 0);
+        ask_channel(s, c, r->app, CALL_USERS, of, 0);
 }
 
 /* A query parameter as a JSON string in out; JSON_ABSENT when there is none, JSON_FALSE when
@@ -457,7 +457,7 @@ static struct json param_as_json(const struct request *r, const char *name, stru
 /* Deprecated: the body is the data, name and socket_id are in the query.  Each becomes JSON,
  * so that the one set of rules applies. */
 static void post_old_event(
-    struct serve *s, struct conn *c, struct request *r, struct span channel, unsigned traits)
+    struct serve *s, struct conn *c, struct request *r, const struct target *to)
 {
     struct event e = {0};
     struct err err;
@@ -466,13 +466,13 @@ static void post_old_event(
     struct json id = param_as_json(r, "socket_id", &quoted[1]);
     struct json data;
     json_quote(&quoted[2], r->body);
-    bool ok = json_parse(buf_span(&quoted[2]), &data) ||
-              err_set(&err, 400, "Invalid UTF-8 in the body");
+    bool ok =
+        json_parse(buf_span(&quoted[2]), &data) || err_set(&err, 400, "Invalid UTF-8 in the body");
     ok = ok && read_name(&e, r->app, &name, &r->own, &err) &&
          read_data(&e, r->app, &data, &r->own, &err) && read_socket_id(&e, &id, &r->own, &err);
     if (ok) {
-        struct call *call = call_new(CALL_OLD_EVENT, 0);
-        publish(s, c, call, 0, &e, channel, traits, r->app);
+        struct call *call = call_new(CALL_OLD_EVENT, r->app, 0);
+        publish(s, c, call, 0, &e, to);
         call_finish(s, c, call);
     } else {
         fail(s, c, &err);
@@ -485,7 +485,7 @@ static void post_old_event(
 
 static void post_terminate(struct serve *s, struct conn *c, struct request *r, struct span user)
 {
-    struct call *call = call_new(CALL_TERMINATE, 0);
+    struct call *call = call_new(CALL_TERMINATE, r->app, 0);
     struct letter ask = {.mail.kind = LETTER_TERMINATE, .app = r->app->slot, .user = user};
     /* A longer id cannot have signed in: nobody to close. */
     if (user.len <= r->app->limits.channel_name_chars)
@@ -521,7 +521,7 @@ static void route_channel(struct serve *s, struct conn *c, struct request *r, st
     static const struct {
         const char *tail;
         bool is_get;
-        void (*handle)(struct serve *, struct conn *, struct request *, struct span, unsigned);
+        void (*handle)(struct serve *, struct conn *, struct request *, const struct target *);
     } routes[] = {
         {"", true, get_channel},
         {"/users", true, get_users},
@@ -532,24 +532,23 @@ static void route_channel(struct serve *s, struct conn *c, struct request *r, st
     struct span tail = span_from(rest, name.len);
     size_t from = r->own.len;
     struct err err;
-    unsigned traits;
     if (!http_decode(name, false, &r->own)) {
         conn_reply_text(s, c, 400, "Invalid percent-encoding in the path");
         return;
     }
-    struct span channel = span_of(r->own.p + from, r->own.len - from);
+    struct target of = {.channel = span_of(r->own.p + from, r->own.len - from)};
     bool is_stats = span_is(tail, "/stats");
     for (size_t i = 0; i < COUNT_OF(routes); i++) {
         if (!span_is(tail, routes[i].tail) && !(is_stats && i == 0))
             continue;
         if (is_get(r) != routes[i].is_get || (!routes[i].is_get && r->head->method != HTTP_POST))
             not_allowed(s, c, routes[i].is_get ? "GET, HEAD" : "POST");
-        else if (!read_channel(channel, r->app, &traits, &err))
+        else if (!read_channel(of.channel, r->app, &of.traits, &err))
             fail(s, c, &err);
         else if (is_stats)
-            ask_channel(s, c, r, CALL_STATS, channel, traits, 0);
+            ask_channel(s, c, r->app, CALL_STATS, &of, 0);
         else
-            routes[i].handle(s, c, r, channel, traits);
+            routes[i].handle(s, c, r, &of);
         return;
     }
     not_found(s, c);
@@ -599,9 +598,6 @@ void api_request(struct serve *s, struct conn *c, const struct http_head *head, 
     const char *slash = rest.len ? memchr(rest.p, '/', rest.len) : NULL;
     struct span id = span_of(rest.p, slash ? (size_t)(slash - rest.p) : rest.len);
     struct err err;
-    /* Slices of own must stay where they are: what is decoded is never longer than its source,
-     * and quoting raw JSON at most doubles it. */
-    (void)buf_room(&r.own, body.len * 4 + path.len + head->query.len * 4 + 256);
     if (http_decode(id, false, &r.own))
         r.app = config_app_by_id(s->config, buf_span(&r.own));
     struct api_auth auth = {.app = r.app,
@@ -619,8 +615,13 @@ void api_request(struct serve *s, struct conn *c, const struct http_head *head, 
         fail(s, c, &err);
     else if (!r.app->enabled)
         conn_reply_text(s, c, 403, "The app is disabled");
-    else
+    else {
+        /* Slices of own must stay where they are: what is decoded is never longer than its
+         * source, and quoting raw JSON at most doubles it.  Behind the check of the signature,
+         * so that nobody else has it allocated. */
+        (void)buf_room(&r.own, body.len * 4 + path.len + head->query.len * 4 + 256);
         route(s, c, &r);
+    }
     buf_fini(&r.own);
 }
 
@@ -658,8 +659,9 @@ void api_demo(struct serve *s, struct conn *c, const struct http_head *head, str
     buf_addf(&inner, ",\"time_ms\":%lld}", (long long)clock_wall_ms());
     json_quote(&data, buf_span(&inner));
     struct event e = {.name_json = span_str("\"message\""), .data_json = buf_span(&data)};
-    struct call *call = call_new(CALL_DEMO, 0);
-    publish(s, c, call, 0, &e, span_str("demo"), 0, app);
+    struct target to = {.channel = span_str("demo")};
+    struct call *call = call_new(CALL_DEMO, app, 0);
+    publish(s, c, call, 0, &e, &to);
     call_finish(s, c, call);
     buf_fini(&inner);
     buf_fini(&data);

@@ -157,6 +157,8 @@ static bool refuse_signature(const struct api_auth *a, const struct params *para
     for (size_t i = 0; i < text.len; i++) {
         if (text.p[i] == '\n')
             buf_add_str(&shown, "\\n");
+        else if ((unsigned char)text.p[i] < 0x20 || text.p[i] == 0x7f)
+            buf_add_char(&shown, '?');
         else
             buf_add_char(&shown, text.p[i]);
     }

@@ -9,10 +9,12 @@
 #include "wire/json.h"
 #include "wire/pusher.h"
 
-struct call *call_new(enum call_kind kind, uint32_t n_items)
+struct call *call_new(enum call_kind kind, const struct app *app, uint32_t n_items)
 {
     struct call *call = mem_zero(sizeof *call);
     call->kind = kind;
+    call->app = app;
+    call->shows_subscriptions = app->subscription_count;
     call->n_items = n_items;
     call->items = n_items ? mem_zero(n_items * sizeof *call->items) : NULL;
     return call;
@@ -54,8 +56,7 @@ static void set_request(struct letter *ask, const struct conn *c, uint32_t item)
     ask->request[2] = item;
 }
 
-void call_ask(
-    struct serve *s, struct conn *c, struct call *call, uint32_t item, struct letter *ask)
+void call_ask(struct serve *s, struct conn *c, struct call *call, uint32_t item, struct letter *ask)
 {
     set_request(ask, c, item);
     if (hub_ask(s->hub, ask) == HUB_DONE)
@@ -84,8 +85,8 @@ static void add_counts(struct buf *out, const struct call *call, const struct ca
         buf_addf(out, "\"user_count\":%u", item->n_users);
     if ((item->info & INFO_SUBSCRIPTIONS) && call->shows_subscriptions &&
         !(item->traits & CHANNEL_PRESENCE))
-        buf_addf(out, "%s\"subscription_count\":%u", out->len > from ? "," : "",
-            item->n_subscriptions);
+        buf_addf(
+            out, "%s\"subscription_count\":%u", out->len > from ? "," : "", item->n_subscriptions);
 }
 
 static void add_events(struct buf *out, const struct call *call)
@@ -207,6 +208,7 @@ void call_finish(struct serve *s, struct conn *c, struct call *call)
 {
     if (call->n_left) {
         c->call = call;
+        call->app = NULL;
         conn_become(s, c, CONN_ANSWER);
         return;
     }

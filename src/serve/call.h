@@ -31,19 +31,20 @@ struct call_item {
 
 struct call {
     enum call_kind kind;
-    uint32_t n_left;  // answers still to come
-    uint32_t n_items; // 0 when the reply shows nothing of them
+    uint32_t n_left;          // answers still to come
+    uint32_t n_items;         // 0 when the reply shows nothing of them
     bool shows_subscriptions; // the app counts subscriptions
+    const struct app *app;    // only while asking: a reload may replace it
     struct call_item *items;
 };
 
 /* An empty call with room for n items. */
-struct call *call_new(enum call_kind kind, uint32_t n_items);
+struct call *call_new(enum call_kind kind, const struct app *app, uint32_t n_items);
 void call_free(struct call *call); // NULL is fine
 
 /* Asks one thing: takes the answer at once, or counts it as outstanding. */
-void call_ask(struct serve *s, struct conn *c, struct call *call, uint32_t item,
-    struct letter *ask);
+void call_ask(
+    struct serve *s, struct conn *c, struct call *call, uint32_t item, struct letter *ask);
 
 /* LETTER_ASK_CHANNELS, asked of every worker. */
 void call_ask_all(struct serve *s, struct conn *c, struct call *call, struct letter *ask);

@@ -17,7 +17,7 @@ struct config_entry {
 struct config_index {
     struct config_entry *ids, *keys;
     size_t n_ids, n_keys;
-    const struct app **slots; // NULL where the slot's app is not in this configuration
+    uint32_t *slots; // place in apps + 1; 0 where the slot's app is not in this configuration
     size_t n_slots;
 };
 
@@ -78,7 +78,7 @@ void config_index_apps(struct config *c)
     for (size_t i = 0; i < c->n_apps; i++) {
         const struct app *app = &c->apps[i];
         index->ids[index->n_ids++] = (struct config_entry){span_str(app->id), app};
-        index->slots[app->slot] = app;
+        index->slots[app->slot] = (uint32_t)i + 1;
         for (size_t k = 0; k < app->n_keys; k++)
             index->keys[index->n_keys++] = (struct config_entry){span_str(app->keys[k].key), app};
     }
@@ -139,5 +139,6 @@ const struct app *config_app_by_key(const struct config *c, struct span key)
 
 const struct app *config_app_by_slot(const struct config *c, uint32_t slot)
 {
-    return slot < c->index->n_slots ? c->index->slots[slot] : NULL;
+    uint32_t place = slot < c->index->n_slots ? c->index->slots[slot] : 0;
+    return place ? &c->apps[place - 1] : NULL;
 }

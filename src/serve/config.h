@@ -28,19 +28,19 @@ struct config_limits {
     uint32_t outbox_soft_ms;    // 10,000
     uint32_t outbox_stall_ms;   // 15,000 without one byte taken: closed
     uint32_t outbox_total_bytes; // 268,435,456 retained for all slow connections of a worker
-    uint32_t idle_ms;           // 45,000 of silence: a WebSocket PING
-    uint32_t pong_ms;           // 30,000 more: closed 4201
+    uint32_t idle_ms;            // 45,000 of silence: a WebSocket PING
+    uint32_t pong_ms;            // 30,000 more: closed 4201
     uint32_t activity_timeout_s; // 120: told to clients
-    uint32_t timestamp_s;       // 600: how far auth_timestamp may be off; 0 = any is good
-    uint32_t connections;       // 0 = as many as descriptors allow
+    uint32_t timestamp_s;        // 600: how far auth_timestamp may be off; 0 = any is good
+    uint32_t connections;        // 0 = as many as descriptors allow
     uint32_t connections_per_ip; // 0 = no limit
 };
 
 struct config {
     atomic_uint refs;
-    char *host; // 127.0.0.1
-    uint32_t port; // 6001; 0 = any free one
-    uint32_t workers; // 0 = as many as the CPUs this process may use
+    char *host;        // 127.0.0.1
+    uint32_t port;     // 6001; 0 = any free one
+    uint32_t workers;  // 0 = as many as the CPUs this process may use
     char *path_prefix; // "" or "/prefix" without a slash at the end
     struct {
         char *cert, *key; // PEM files
@@ -56,15 +56,15 @@ struct config {
     } drain;
     struct config_limits limits;
     struct {
-        char *echo_path;              // "" = off
-        uint32_t echo_message_bytes;  // 16,777,216
-        uint32_t echo_outbox_bytes;   // 67,108,864
-        char *worker_path;            // "" = off
+        char *echo_path;             // "" = off
+        uint32_t echo_message_bytes; // 16,777,216
+        uint32_t echo_outbox_bytes;  // 67,108,864
+        char *worker_path;           // "" = off
     } debug;
     struct app app_defaults; // without id and keys: what an app has that says nothing
     struct app *apps;
     size_t n_apps;
-    bool has_default_app; // no source defined an app: app-id / app-key / app-secret
+    bool has_default_app;       // no source defined an app: app-id / app-key / app-secret
     struct config_index *index; // of apps, for the look-ups below
 };
 

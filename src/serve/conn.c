@@ -13,9 +13,9 @@
 #include "serve/session.h"
 
 enum {
-    READS_PER_TURN = 4,     // so that one busy peer does not starve the others
-    FINISH_MS = 5000,       // an end that the peer does not take
-    LINGER_MS = 60000,      // the same for a slow reader, who is to see where it ended
+    READS_PER_TURN = 4,         // so that one busy peer does not starve the others
+    FINISH_MS = 5000,           // an end that the peer does not take
+    LINGER_MS = 60000,          // the same for a slow reader, who is to see where it ended
     PIPELINE_BYTES = 256 * 1024 // answers that wait: no further request is read beyond
 };
 
@@ -237,7 +237,8 @@ void conn_flush(struct serve *s, struct conn *c)
     c->flags &= (uint16_t)~CONN_PENDING;
     if (c->state == CONN_CLOSING && !(c->flags & CONN_FINISHED))
         end_output(s, c);
-    else if (was_pending && (c->flags & CONN_UNREAD))
+    else if ((was_pending && (c->flags & CONN_UNREAD)) ||
+             (c->state == CONN_HEAD && c->in && c->in->parked.len && !c->in->in_body))
         conn_resume(s, c);
 }
 
@@ -281,8 +282,8 @@ static void refuse(struct serve *s, struct conn *c, int status)
     conn_reply_text(s, c, status, "%s", http_reason(status));
 }
 
-static void begin_body(struct serve *s, struct conn *c, const struct http_head *head,
-    struct span head_bytes)
+static void begin_body(
+    struct serve *s, struct conn *c, const struct http_head *head, struct span head_bytes)
 {
     struct intake *in = need_intake(c);
     in->in_body = true;
@@ -301,8 +302,8 @@ static void end_request(struct serve *s, struct conn *c)
     c->flags &= (uint16_t) ~(CONN_BEGUN);
 }
 
-static void start_request(struct serve *s, struct conn *c, const struct http_head *head,
-    struct span body)
+static void start_request(
+    struct serve *s, struct conn *c, const struct http_head *head, struct span body)
 {
     static _Thread_local uint32_t serial;
     c->serial = ++serial; // never another conn's, so a late answer finds nobody
@@ -362,8 +363,8 @@ static struct span feed_body(struct serve *s, struct conn *c, struct span input)
 
 /* A whole head is there.  Returns what is left of the input behind head, or behind the body
  * when that is there too. */
-static struct span take_head(struct serve *s, struct conn *c, const struct http_head *head,
-    struct span all, size_t used)
+static struct span take_head(
+    struct serve *s, struct conn *c, const struct http_head *head, struct span all, size_t used)
 {
     struct span rest = span_from(all, used);
     unsigned worker = route_worker(s, head);

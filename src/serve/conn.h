@@ -15,10 +15,10 @@ struct ip;
 
 /* What is kept of a request that has not arrived whole, or of input that must wait. */
 struct intake {
-    struct buf parked;  // input that was read and not yet taken
-    size_t scanned;     // of parked: no head ends before here
+    struct buf parked; // input that was read and not yet taken
+    size_t scanned;    // of parked: no head ends before here
     bool in_body;
-    struct buf head;    // the head's bytes, while the body is read
+    struct buf head; // the head's bytes, while the body is read
     struct http_chunked chunked;
     struct buf body;
     size_t body_limit;
@@ -26,18 +26,18 @@ struct intake {
 
 enum {
     CONN_TLS = 1 << 0,
-    CONN_UNREAD = 1 << 1,  // the socket may hold input that was not read
-    CONN_HANGUP = 1 << 2,  // the peer has ended its side
-    CONN_PENDING = 1 << 3, // the socket did not take everything of out
-    CONN_TOUCHED = 1 << 4, // listed for the flush
-    CONN_AGAIN = 1 << 5,   // listed to be read again
-    CONN_ECHO = 1 << 6,    // the echo route: frames go back as they came
-    CONN_FINISHED = 1 << 7, // our side has ended
-    CONN_BEGUN = 1 << 8,   // some bytes of the next request are here
-    CONN_LINGER = 1 << 9,  // CLOSING: a slow reader gets longer to take the end
-    CONN_LAST = 1 << 10,   // no request after this one
+    CONN_UNREAD = 1 << 1,     // the socket may hold input that was not read
+    CONN_HANGUP = 1 << 2,     // the peer has ended its side
+    CONN_PENDING = 1 << 3,    // the socket did not take everything of out
+    CONN_TOUCHED = 1 << 4,    // listed for the flush
+    CONN_AGAIN = 1 << 5,      // listed to be read again
+    CONN_ECHO = 1 << 6,       // the echo route: frames go back as they came
+    CONN_FINISHED = 1 << 7,   // our side has ended
+    CONN_BEGUN = 1 << 8,      // some bytes of the next request are here
+    CONN_LINGER = 1 << 9,     // CLOSING: a slow reader gets longer to take the end
+    CONN_LAST = 1 << 10,      // no request after this one
     CONN_HEAD_ONLY = 1 << 11, // the request is HEAD: the answer has no body
-    CONN_USED = 1 << 12      // it has carried a request
+    CONN_USED = 1 << 12       // it has carried a request
 };
 
 /* The read buffer: the longest parked head there can be, and one read. */
@@ -47,10 +47,10 @@ struct conn {
     struct list_node node;
     struct stream stream;
     struct outbox out;
-    uint32_t index;   // of this conn in serve.conns
-    uint32_t session; // SLAB_NONE = none
-    uint32_t stamp;   // tells this conn from the slot's next one, in the loop's tokens
-    uint32_t serial;  // of the request
+    uint32_t index;    // of this conn in serve.conns
+    uint32_t session;  // SLAB_NONE = none
+    uint32_t stamp;    // tells this conn from the slot's next one, in the loop's tokens
+    uint32_t serial;   // of the request
     uint32_t since_ms; // when the present wait began: for a head, a body, the next request, an end
     uint32_t heard_ms; // last input
     uint16_t flags;
@@ -113,8 +113,7 @@ void conn_reply_text(struct serve *s, struct conn *c, int status, const char *fo
     PRINTF_LIKE(4, 5);
 
 /* A request is whole.  The spans of head and body are good until this returns. */
-void route_request(
-    struct serve *s, struct conn *c, const struct http_head *head, struct span body);
+void route_request(struct serve *s, struct conn *c, const struct http_head *head, struct span body);
 
 /* The worker that has to handle it: usually this one. */
 unsigned route_worker(const struct serve *s, const struct http_head *head);

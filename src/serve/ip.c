@@ -23,7 +23,7 @@ static struct map table;
 
 static size_t read_address(int fd, char out[16])
 {
-    struct sockaddr_storage a;
+    struct sockaddr_storage a = {0};
     socklen_t len = sizeof a;
     if (getpeername(fd, (struct sockaddr *)&a, &len) != 0)
         return 0;

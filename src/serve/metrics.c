@@ -172,7 +172,8 @@ static void add_apps(const struct serve *s, struct buf *out)
         const char *name, *type, *sentence;
         size_t offset;
     } rows[] = {
-        {"app_connections", "gauge", "Sessions of the app", offsetof(struct app_usage, connections)},
+        {"app_connections", "gauge", "Sessions of the app",
+            offsetof(struct app_usage, connections)},
         {"app_events_total", "counter", "Events published over the HTTP API, by channel",
             offsetof(struct app_usage, events_in)},
         {"app_client_events_total", "counter", "Client events accepted",

@@ -54,9 +54,13 @@ void conn_reply_text(struct serve *s, struct conn *c, int status, const char *fo
     va_start(args, format);
     vsnprintf(err.text, sizeof err.text - 1, format, args);
     va_end(args);
-    strcat(err.text, "\n");
+    size_t n = strlen(err.text);
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)err.text[i] < 0x20)
+            err.text[i] = '?'; // what a client sent does not break the one line
+    err.text[n] = '\n';
     conn_reply(s, c,
-        &(struct reply){.status = status, .type = "text/plain", .body = span_str(err.text)});
+        &(struct reply){.status = status, .type = "text/plain", .body = span_of(err.text, n + 1)});
 }
 
 static void reply_with(struct serve *s, struct conn *c, int status, const char *headers)
@@ -64,10 +68,8 @@ static void reply_with(struct serve *s, struct conn *c, int status, const char *
     struct buf body = {0};
     buf_addf(&body, "%d %s\n", status, http_reason(status));
     conn_reply(s, c,
-        &(struct reply){.status = status,
-            .type = text_plain,
-            .body = buf_span(&body),
-            .headers = headers});
+        &(struct reply){
+            .status = status, .type = text_plain, .body = buf_span(&body), .headers = headers});
     buf_fini(&body);
 }
 
@@ -119,8 +121,8 @@ static bool is_key(struct span key)
     /* Base64 of 16 bytes (RFC 6455 4.1). */
     for (size_t i = 0; i < key.len; i++) {
         char c = key.p[i];
-        bool is_digit = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                        c == '+' || c == '/';
+        bool is_digit = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                        (c >= '0' && c <= '9') || c == '+' || c == '/';
         if (i < 22 ? !is_digit : c != '=')
             return false;
     }
@@ -135,8 +137,8 @@ static struct span offered_protocol(const struct http_head *head)
     size_t n = 0;
     while (offer.len && (offer.p[0] == ' ' || offer.p[0] == ','))
         offer = span_from(offer, 1);
-    while (n < offer.len && offer.p[n] > ' ' && offer.p[n] < 0x7f && !strchr("\"(),/:;<=>?@[\\]{}",
-                                                                             offer.p[n]))
+    while (n < offer.len && offer.p[n] > ' ' && offer.p[n] < 0x7f &&
+           !strchr("\"(),/:;<=>?@[\\]{}", offer.p[n]))
         n++;
     return n > 0 && n <= 128 ? span_of(offer.p, n) : span_of(NULL, 0);
 }
@@ -155,8 +157,8 @@ static struct span write_101(const struct http_head *head, char out[512])
 }
 
 /* 101 and then a close code: a refused upgrade would tell a client nothing (1.1). */
-static void refuse_session(struct serve *s, struct conn *c, enum close_reason why,
-    struct span sentence, bool wants_event)
+static void refuse_session(
+    struct serve *s, struct conn *c, enum close_reason why, struct span sentence, bool wants_event)
 {
     char payload[WS_CONTROL_MAX];
     uint16_t code = close_code(why);
@@ -217,13 +219,13 @@ static void open_session(struct serve *s, struct conn *c, const struct http_head
 
 static bool is_full(const struct serve *s)
 {
-    uint64_t most = s->config->limits.connections ? s->config->limits.connections
-                                                  : s->house->capacity;
+    uint64_t most =
+        s->config->limits.connections ? s->config->limits.connections : s->house->capacity;
     return atomic_load_explicit(&s->house->n_conns, memory_order_relaxed) > most;
 }
 
-static void upgrade_app(struct serve *s, struct conn *c, const struct http_head *head,
-    struct span key_text)
+static void upgrade_app(
+    struct serve *s, struct conn *c, const struct http_head *head, struct span key_text)
 {
     struct buf key = {0};
     char text[512];
@@ -233,8 +235,7 @@ static void upgrade_app(struct serve *s, struct conn *c, const struct http_head 
         .origin = head->origin,
         .is_tls = c->flags & CONN_TLS,
         .protocol = read_protocol(head)};
-    enum close_reason why =
-        is_full(s) ? CLOSE_OVER_CAPACITY : session_check(&claim);
+    enum close_reason why = is_full(s) ? CLOSE_OVER_CAPACITY : session_check(&claim);
     if (why == CLOSE_REASONS) {
         open_session(s, c, head, &claim);
     } else {
@@ -255,8 +256,7 @@ static void upgrade_app(struct serve *s, struct conn *c, const struct http_head 
     buf_fini(&key);
 }
 
-static void upgrade(
-    struct serve *s, struct conn *c, const struct http_head *head, struct span path)
+static void upgrade(struct serve *s, struct conn *c, const struct http_head *head, struct span path)
 {
     char text[512];
     c->flags &= (uint16_t)~CONN_LAST;
@@ -274,8 +274,8 @@ static void upgrade(
         upgrade_app(s, c, head, span_from(path, 5));
     } else {
         conn_send(s, c, write_101(head, text));
-        refuse_session(s, c, CLOSE_PATH_NOT_FOUND, span_str(close_sentence(CLOSE_PATH_NOT_FOUND)),
-            false);
+        refuse_session(
+            s, c, CLOSE_PATH_NOT_FOUND, span_str(close_sentence(CLOSE_PATH_NOT_FOUND)), false);
     }
 }
 
@@ -283,8 +283,7 @@ static void upgrade(
 
 static void page_health(struct serve *s, struct conn *c)
 {
-    conn_reply(s, c,
-        &(struct reply){.status = 200, .type = text_plain, .body = span_str("ok\n")});
+    conn_reply(s, c, &(struct reply){.status = 200, .type = text_plain, .body = span_str("ok\n")});
 }
 
 static void page_ready(struct serve *s, struct conn *c)
@@ -333,8 +332,8 @@ static void page_worker(struct serve *s, struct conn *c)
 {
     struct buf body = {0};
     buf_addf(&body, "{\"worker\":%u}", s->worker);
-    conn_reply(s, c,
-        &(struct reply){.status = 200, .type = "application/json", .body = buf_span(&body)});
+    conn_reply(
+        s, c, &(struct reply){.status = 200, .type = "application/json", .body = buf_span(&body)});
     buf_fini(&body);
 }
 
@@ -410,6 +409,16 @@ static bool is_get_path(const struct serve *s, struct span path)
     return span_starts(path, "/app/") || asset_find(path) || is_worker_path(s, path, &worker);
 }
 
+/* The page's own links are relative: they need the slash. */
+static void redirect_to_prefix(struct serve *s, struct conn *c)
+{
+    struct buf header = {0};
+    buf_addf(&header, "Location: %s/\r\n", s->config->path_prefix);
+    buf_add_char(&header, '\0');
+    reply_with(s, c, 308, header.p);
+    buf_fini(&header);
+}
+
 void route_request(struct serve *s, struct conn *c, const struct http_head *head, struct span body)
 {
     struct span path;
@@ -427,6 +436,8 @@ void route_request(struct serve *s, struct conn *c, const struct http_head *head
                            "Access-Control-Max-Age: 86400\r\n"});
     else if (!is_ours)
         conn_reply_text(s, c, 404, "404 NOT FOUND");
+    else if (is_get && s->config->path_prefix[0] && span_is(head->path, s->config->path_prefix))
+        redirect_to_prefix(s, c);
     else if (span_starts(path, "/apps/"))
         api_request(s, c, head, path, body);
     else if (s->config->has_default_app && span_is(path, "/demo/publish"))

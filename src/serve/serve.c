@@ -55,7 +55,7 @@ static void listen_on(struct serve *s, bool on)
         if (s->listeners[i] < 0)
             continue;
         if (on) {
-            bool ok = loop_add_level(&s->loop, s->listeners[i], (uint64_t)(TOKEN_LISTENER + i));
+            bool ok = loop_add_level(&s->loop, s->listeners[i], TOKEN_LISTENER + (uint64_t)i);
             ENSURE(ok);
         } else {
             loop_remove(&s->loop, s->listeners[i]);
@@ -171,7 +171,9 @@ void serve_sockets(struct serve *s)
     while (loop_next(&s->loop, &e)) {
         if (e.token == TOKEN_LISTENER || e.token == TOKEN_LISTENER + 1)
             accept_some(s, (int)(e.token - TOKEN_LISTENER));
-        else if (e.token != TOKEN_MAIL)
+        else if (e.token == TOKEN_MAIL)
+            s->is_rung = true;
+        else
             (void)conn_event(s, &e); // false: the conn has gone in this very turn
         relieve(s);
     }
@@ -238,6 +240,9 @@ static void take_letter(struct serve *s, struct mail *mail)
 void serve_mail(struct serve *s)
 {
     struct mail *next;
+    if (!s->is_rung && mailbox_is_empty(&s->mailbox))
+        return; // one system call less in every turn without mail
+    s->is_rung = false;
     for (struct mail *mail = mailbox_take(&s->mailbox); mail; mail = next) {
         next = mail->next;
         take_letter(s, mail);
@@ -266,6 +271,7 @@ static void give_back(struct serve *s)
     slab_trim(&s->conns);
     slab_trim(&s->sessions);
     hub_trim(s->hub);
+    batch_pool_trim(&s->outboxes.batches);
     if (n > s->peak_conns)
         s->peak_conns = n;
     if (s->peak_conns - n >= TRIM_CROWD && n < s->peak_conns / 2) {
@@ -277,10 +283,9 @@ static void give_back(struct serve *s)
 static void publish_gauges(struct serve *s)
 {
     for (int i = 0; i < CONN_STATES; i++)
-        atomic_store_explicit(
-            &s->stats.conns[i].value, s->lists[i].n, memory_order_relaxed);
-    atomic_store_explicit(&s->stats.retained_bytes.value, s->outboxes.batches.retained_bytes,
-        memory_order_relaxed);
+        atomic_store_explicit(&s->stats.conns[i].value, s->lists[i].n, memory_order_relaxed);
+    atomic_store_explicit(
+        &s->stats.retained_bytes.value, s->outboxes.batches.retained_bytes, memory_order_relaxed);
 }
 
 /* Each conn is looked at once a second, an eighth of them at a time. */
@@ -320,8 +325,7 @@ static void drain(struct serve *s)
     close_idle(s);
     if (passed < s->drain.window_ms)
         due = due * passed / s->drain.window_ms;
-    while (s->lists[CONN_STREAM].first &&
-           (s->drain.n_gone < due || passed >= s->drain.window_ms)) {
+    while (s->lists[CONN_STREAM].first && (s->drain.n_gone < due || passed >= s->drain.window_ms)) {
         struct conn *c = CONTAINER_OF(s->lists[CONN_STREAM].first, struct conn, node);
         s->drain.n_gone++;
         if (c->session != SLAB_NONE)
@@ -409,11 +413,8 @@ static void resume_drained(struct serve *s)
     }
 }
 
-void serve_flush(struct serve *s)
+static void flush_conns(struct serve *s)
 {
-    hub_flush(s->hub, write_wire, s);
-    resume_drained(s);
-    close_decided(s);
     for (uint32_t i = 0; i < s->n_touched; i++) {
         struct conn *c = conn_at(s, s->touched[i]);
         if (!(c->flags & CONN_TOUCHED))
@@ -422,6 +423,17 @@ void serve_flush(struct serve *s)
         conn_flush(s, c);
     }
     s->n_touched = 0;
+}
+
+/* Answers leave before the fan-out: a publisher prepares its next event meanwhile, and more
+ * events share a write (saturated with 64 in flight: 0.33 to 0.22 us per delivery). */
+void serve_flush(struct serve *s)
+{
+    flush_conns(s);
+    hub_flush(s->hub, clock_us(), write_wire, s);
+    resume_drained(s);
+    close_decided(s);
+    flush_conns(s);
 }
 
 /* --- 7. the only free ------------------------------------------------------------------------------------ */
@@ -457,6 +469,7 @@ static void free_one(struct serve *s)
     config_drop(s->config);
     buf_fini(&s->scratch);
     buf_fini(&s->scratch2);
+    buf_fini(&s->words);
     free(s->again);
     free(s->touched);
     free(s->input);
@@ -470,13 +483,13 @@ void serve_free_all(struct house *house)
         is_quiet = true;
         for (unsigned w = 0; w < house->n_workers; w++) {
             struct serve *s = house->workers[w];
-            is_quiet &= atomic_load(&s->mailbox.newest) == NULL;
+            is_quiet &= mailbox_is_empty(&s->mailbox);
             serve_mail(s);
             serve_settle(s);
             serve_flush(s);
             end_all(s);
             for (unsigned other = 0; other < house->n_workers; other++)
-                is_quiet &= atomic_load(&house->workers[other]->mailbox.newest) == NULL;
+                is_quiet &= mailbox_is_empty(&house->workers[other]->mailbox);
         }
     }
     for (unsigned w = 0; w < house->n_workers; w++)

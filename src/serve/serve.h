@@ -108,7 +108,8 @@ struct serve {
     uint32_t now_ms; // of the monotonic clock; wraps, so compare differences only
     int listeners[2];
     bool is_accept_paused;
-    char *input;  // the one read buffer
+    bool is_rung;              // the mailbox's bell was heard in this turn
+    char *input;               // the one read buffer
     uint32_t *again, *touched; // conns to read again, conns with output to flush
     uint32_t n_again, cap_again, n_touched, cap_touched;
     unsigned sweep_phase;
@@ -123,14 +124,14 @@ struct serve {
     bool is_stopped;
     char date[32]; // the Date header's value
     int64_t date_s;
-    struct buf scratch, scratch2; // valid within one message or request
+    struct buf scratch, scratch2, words; // valid within one message or request
 };
 
 struct serve_setup {
     unsigned worker;
     struct house *house;
-    struct config *config;   // held by the serve
-    struct tls_context *tls; // held
+    struct config *config;      // held by the serve
+    struct tls_context *tls;    // held
     int listener, tls_listener; // taken; -1 = none
 };
 
@@ -142,13 +143,13 @@ void serve_free_all(struct house *house);
 
 /* --- the beats, in this order; worker.c --- */
 
-void serve_wait(struct serve *s);     // 1. sleep: the only blocking call
-void serve_sockets(struct serve *s);  // 2. sockets in: read, decode, act
-void serve_mail(struct serve *s);     // 3. other threads in
-void serve_timers(struct serve *s);   // 4. time in
-void serve_settle(struct serve *s);   // 5. what the hub has decided: joins answered, waits ended
-void serve_flush(struct serve *s);    // 6. sockets out: the only write
-void serve_reap(struct serve *s);     // 7. the only free
+void serve_wait(struct serve *s);    // 1. sleep: the only blocking call
+void serve_sockets(struct serve *s); // 2. sockets in: read, decode, act
+void serve_mail(struct serve *s);    // 3. other threads in
+void serve_timers(struct serve *s);  // 4. time in
+void serve_settle(struct serve *s);  // 5. what the hub has decided: joins answered, waits ended
+void serve_flush(struct serve *s);   // 6. sockets out: the only write
+void serve_reap(struct serve *s);    // 7. the only free
 
 /* Takes the letter.  Thread: any. */
 void serve_post(struct serve *s, struct mail *letter);

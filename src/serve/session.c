@@ -11,7 +11,6 @@
 #include "wire/pusher.h"
 #include "wire/socket_id.h"
 
-
 static const struct {
     const char *word;
     uint16_t code;
@@ -122,8 +121,8 @@ struct session *session_open(struct serve *s, const struct session_opts *opts, s
 
 /* --- closing ------------------------------------------------------------------------------------ */
 
-static void log_close(struct serve *s, const struct session *session, enum close_reason why,
-    uint16_t code)
+static void log_close(
+    struct serve *s, const struct session *session, enum close_reason why, uint16_t code)
 {
     const struct app *app = session_app(s, session);
     char id[SOCKET_ID_MAX];

@@ -53,8 +53,7 @@ static inline struct session *session_at(const struct serve *s, uint32_t index)
 
 /* The connection counts against the app's quota already (app_connect); the session gives it
  * back.  head, when not empty, goes out before connection_established. */
-struct session *session_open(
-    struct serve *s, const struct session_opts *opts, struct span head);
+struct session *session_open(struct serve *s, const struct session_opts *opts, struct span head);
 
 /* One message from the client.  Afterwards the session may be waiting, or gone. */
 void session_message(struct serve *s, struct session *session, struct span text);
@@ -64,8 +63,7 @@ bool session_is_waiting(const struct serve *s, const struct session *session);
 
 /* Leaves everything and frees the session.  An attached conn gets what was pending, then the
  * reason, and ends; code 0 takes the reason's own. */
-void session_close(
-    struct serve *s, struct session *session, enum close_reason why, uint16_t code);
+void session_close(struct serve *s, struct session *session, enum close_reason why, uint16_t code);
 
 /* Looks at the session's clocks.  Afterwards it may be gone. */
 void session_sweep(struct serve *s, struct session *session);

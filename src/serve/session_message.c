@@ -37,6 +37,17 @@ static void PRINTF_LIKE(4, 5)
     send_error(s, session, code, span_str(err.text));
 }
 
+/* before, what the client gave, after.  Not by printf: what it gave may hold a NUL. */
+static struct span join(struct serve *s, const char *before, struct span given, const char *after)
+{
+    struct buf *out = &s->words;
+    out->len = 0;
+    buf_add_str(out, before);
+    buf_add_span(out, given);
+    buf_add_str(out, after);
+    return buf_span(out);
+}
+
 /* At most max bytes of s, cut between characters. */
 static struct span clip(struct span s, size_t max)
 {
@@ -161,8 +172,7 @@ static bool authorise_presence(struct serve *s, struct session *session, struct 
     if (sub->user.len)
         return true;
     struct err err;
-    err_set(&err, 0,
-        "%.*s is a presence channel and subscription must include channel_data",
+    err_set(&err, 0, "%.*s is a presence channel and subscription must include channel_data",
         SPAN(sub->channel));
     fail_subscribe(s, session, sub->channel, "AuthError", 401, span_str(err.text));
     return false;
@@ -186,8 +196,8 @@ static bool authorise(struct serve *s, struct session *session, struct subscribe
 }
 
 /* The fields of the frame; false with an error sent. */
-static bool read_subscribe(struct serve *s, struct session *session,
-    const struct pusher_message *m, struct subscribe *sub)
+static bool read_subscribe(
+    struct serve *s, struct session *session, const struct pusher_message *m, struct subscribe *sub)
 {
     struct json_field fields[] = {{"channel", {0}}, {"auth", {0}}, {"channel_data", {0}}};
     if (!pusher_read_data(&m->data, &s->scratch, fields, COUNT_OF(fields)) ||
@@ -202,7 +212,8 @@ static bool read_subscribe(struct serve *s, struct session *session,
     if (sub->data.kind == JSON_ABSENT || sub->data.kind == JSON_NULL)
         return true;
     if (sub->data.kind != JSON_STRING || !json_decode(&sub->data, &s->scratch, &sub->data_text)) {
-        fail(s, session, PUSHER_NO_CODE, "Invalid parameter: data.channel_data must be a string");
+        fail_subscribe(s, session, sub->channel, "AuthError", 401,
+            span_str("Invalid parameter: data.channel_data must be a string"));
         return false;
     }
     if (!sub->data_text.len)
@@ -216,9 +227,8 @@ static bool check_channel(struct serve *s, struct session *session, struct subsc
     struct span member;
     struct err err;
     if (!pusher_channel(sub->channel, limits->channel_name_chars, &sub->traits)) {
-        err_set(&err, 0, "Invalid channel name '%.*s'", SPAN(clip(sub->channel, GIVEN_BYTES)));
-        fail_subscribe(
-            s, session, sub->channel, "InvalidChannel", 4009, span_str(err.text));
+        fail_subscribe(s, session, sub->channel, "InvalidChannel", 4009,
+            join(s, "Invalid channel name '", clip(sub->channel, GIVEN_BYTES), "'"));
         return false;
     }
     if (hub_is_subscribed(s->hub, session->index, session->app, sub->channel, &member)) {
@@ -227,8 +237,8 @@ static bool check_channel(struct serve *s, struct session *session, struct subsc
         return false;
     }
     if (hub_n_subscriptions(s->hub, session->index) >= limits->channels_per_connection) {
-        err_set(&err, 0, "A connection may subscribe to %u channels",
-            limits->channels_per_connection);
+        err_set(
+            &err, 0, "A connection may subscribe to %u channels", limits->channels_per_connection);
         fail_subscribe(s, session, sub->channel, "LimitReached", 4100, span_str(err.text));
         return false;
     }
@@ -261,9 +271,9 @@ static void unsubscribe(struct serve *s, struct session *session, const struct p
         return;
     }
     if (!hub_unsubscribe(s->hub, session->index, session->app, channel))
-        fail(s, session, PUSHER_NO_CODE,
-            "No current subscription to channel %.*s, or subscription in progress",
-            SPAN(clip(channel, GIVEN_BYTES)));
+        send_error(s, session, PUSHER_NO_CODE,
+            join(s, "No current subscription to channel ", clip(channel, GIVEN_BYTES),
+                ", or subscription in progress"));
 }
 
 /* --- client events ---------------------------------------------------------------------------------------- */
@@ -323,8 +333,8 @@ static bool check_event(struct serve *s, struct session *session, const struct p
     if (!pusher_channel(e->channel, limits->channel_name_chars, &e->traits))
         return refuse_event(s, session, "Invalid client event (the channel name is not valid)");
     if (!(e->traits & CHANNEL_PRIVATE) || (e->traits & CHANNEL_ENCRYPTED))
-        return refuse_event(s, session,
-            "Client event rejected - only supported on private and presence channels");
+        return refuse_event(
+            s, session, "Client event rejected - only supported on private and presence channels");
     if (!hub_is_subscribed(s->hub, session->index, session->app, e->channel, &e->member)) {
         serve_count(s, COUNTER_CLIENT_REFUSED, 1);
         fail(s, session, PUSHER_NO_CODE,
@@ -402,8 +412,8 @@ static bool read_watchlist(struct serve *s, const struct app *app, const struct 
     return true;
 }
 
-static bool read_user(struct serve *s, const struct app *app, struct hub_signin *signin,
-    struct json *watchlist)
+static bool read_user(
+    struct serve *s, const struct app *app, struct hub_signin *signin, struct json *watchlist)
 {
     struct json root;
     struct json_field fields[] = {{"id", {0}}, {"user_info", {0}}, {"watchlist", {0}}};
@@ -500,8 +510,8 @@ static void dispatch(struct serve *s, struct session *session, const struct push
         signin(s, session, m);
     } else if (!span_is(m->event, "pusher:pong")) {
         serve_count(s, COUNTER_BAD_MESSAGES, 1);
-        fail(s, session, PUSHER_NO_CODE, "Unsupported event received on socket: '%.*s'",
-            SPAN(clip(m->event, GIVEN_BYTES)));
+        send_error(s, session, PUSHER_NO_CODE,
+            join(s, "Unsupported event received on socket: '", clip(m->event, GIVEN_BYTES), "'"));
     }
 }
 

@@ -144,8 +144,8 @@ static bool is_host(struct span value)
     return true;
 }
 
-static int take_framing(struct http_head *head, struct seen *seen, struct span name,
-    struct span value)
+static int take_framing(
+    struct http_head *head, struct seen *seen, struct span name, struct span value)
 {
     if (text_eq_nocase(name, "content-length")) {
         if (seen->length || !text_to_u64(value, &head->length))
@@ -173,8 +173,8 @@ static int take_framing(struct http_head *head, struct seen *seen, struct span n
 }
 
 /* Headers of which only the value matters; the first one counts, a second is refused. */
-static int take_value(struct http_head *head, struct seen *seen, struct span name,
-    struct span value)
+static int take_value(
+    struct http_head *head, struct seen *seen, struct span name, struct span value)
 {
     struct {
         const char *name;
@@ -280,8 +280,21 @@ enum http_result http_head(struct span in, const struct http_limits *limits, siz
 
 /* --- chunked bodies ------------------------------------------------------------------- */
 
-enum { CHUNK_SIZE, CHUNK_EXTENSION, CHUNK_SIZE_LF, CHUNK_DATA, CHUNK_CR, CHUNK_LF, TRAILER,
-    TRAILER_LF, CHUNK_LINE_MAX = 1024, CHUNK_TRAILER_MAX = 8192, CHUNK_DIGITS_MAX = 15 };
+enum {
+    CHUNK_SIZE,
+    CHUNK_EXTENSION,
+    CHUNK_SIZE_LF,
+    CHUNK_DATA,
+    CHUNK_CR,
+    CHUNK_LF,
+    TRAILER_NAME,
+    TRAILER_VALUE,
+    TRAILER_LF,
+    TRAILER_END,
+    CHUNK_LINE_MAX = 1024,
+    CHUNK_TRAILER_MAX = 8192,
+    CHUNK_DIGITS_MAX = 15
+};
 
 static bool take_size_char(struct http_chunked *c, char ch)
 {
@@ -294,6 +307,36 @@ static bool take_size_char(struct http_chunked *c, char ch)
         return false;
     c->state = ch == '\r' ? CHUNK_SIZE_LF : CHUNK_EXTENSION;
     return true;
+}
+
+/* Trailer fields are read as strictly as headers and then forgotten.  left counts their
+ * bytes, n_line those of the present name. */
+static bool take_trailer_char(struct http_chunked *c, char ch, bool *done)
+{
+    if (++c->left > CHUNK_TRAILER_MAX)
+        return false;
+    switch (c->state) {
+    case TRAILER_NAME:
+        if (ch == '\r' && c->n_line == 0)
+            c->state = TRAILER_END;
+        else if (ch == ':' && c->n_line > 0)
+            c->state = TRAILER_VALUE;
+        else if (!is_token(ch))
+            return false;
+        c->n_line++;
+        return true;
+    case TRAILER_VALUE:
+        if (ch == '\r')
+            c->state = TRAILER_LF;
+        return ch == '\r' || is_value_char((unsigned char)ch);
+    case TRAILER_LF:
+        c->state = TRAILER_NAME;
+        c->n_line = 0;
+        return ch == '\n';
+    default:
+        *done = true;
+        return ch == '\n';
+    }
 }
 
 /* One byte outside of chunk data.  False when it cannot stand there. */
@@ -309,7 +352,7 @@ static bool take_frame_char(struct http_chunked *c, char ch, bool *done)
             return false;
         return ++c->n_line < CHUNK_LINE_MAX;
     case CHUNK_SIZE_LF:
-        c->state = c->left ? CHUNK_DATA : TRAILER;
+        c->state = c->left ? CHUNK_DATA : TRAILER_NAME;
         c->n_line = 0;
         return ch == '\n';
     case CHUNK_CR:
@@ -319,20 +362,8 @@ static bool take_frame_char(struct http_chunked *c, char ch, bool *done)
         c->state = CHUNK_SIZE;
         c->n_line = 0;
         return ch == '\n';
-    case TRAILER:
-        /* left counts the trailer's bytes, n_line those of its present line. */
-        if (ch == '\r')
-            c->state = TRAILER_LF;
-        else if (!is_value_char((unsigned char)ch) || ++c->left > CHUNK_TRAILER_MAX)
-            return false;
-        else
-            c->n_line++;
-        return true;
     default:
-        *done = c->n_line == 0;
-        c->n_line = 0;
-        c->state = TRAILER;
-        return ch == '\n';
+        return take_trailer_char(c, ch, done);
     }
 }
 
@@ -412,6 +443,7 @@ const char *http_reason(int status)
         {200, "OK"},
         {202, "Accepted"},
         {204, "No Content"},
+        {308, "Permanent Redirect"},
         {400, "Bad Request"},
         {401, "Unauthorized"},
         {403, "Forbidden"},

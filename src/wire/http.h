@@ -52,8 +52,8 @@ struct http_chunked {
 
 /* Moves in behind what was taken; body bytes are appended to out, at most limit in all.
  * OK: the body has ended.  BAD: *status is 400 or 413. */
-enum http_result http_chunked(struct http_chunked *c, struct span *in, struct buf *out,
-    size_t limit, int *status) MUST_CHECK;
+enum http_result http_chunked(
+    struct http_chunked *c, struct span *in, struct buf *out, size_t limit, int *status) MUST_CHECK;
 
 /* The next name=value of a query; both undecoded.  False at the end. */
 bool http_next_param(struct span *query, struct span *name, struct span *value);

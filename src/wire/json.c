@@ -29,6 +29,13 @@ static inline bool is_special(uint64_t w)
     return found & tops;
 }
 
+static inline bool has_special(const char *eight)
+{
+    uint64_t word;
+    memcpy(&word, eight, sizeof word);
+    return is_special(word);
+}
+
 static bool scan_hex4(struct scanner *s)
 {
     if (s->end - s->p < 4)
@@ -66,8 +73,7 @@ static bool scan_string(struct scanner *s)
 {
     s->is_escaped = false;
     for (;;) {
-        uint64_t word;
-        while (s->end - s->p >= 8 && (memcpy(&word, s->p, 8), !is_special(word)))
+        while (s->end - s->p >= 8 && !has_special(s->p))
             s->p += 8;
         if (s->p == s->end)
             return false;

@@ -41,8 +41,8 @@ struct json_field {
 bool json_parse(struct span text, struct json *value) MUST_CHECK;
 
 /* The same in one pass, and when the value is an object its fields are filled. */
-bool json_parse_fields(struct span text, struct json *value, struct json_field *fields,
-    size_t n_fields) MUST_CHECK;
+bool json_parse_fields(
+    struct span text, struct json *value, struct json_field *fields, size_t n_fields) MUST_CHECK;
 
 /* The fields of an object that is part of a parsed text. */
 void json_fields(const struct json *object, struct json_field *fields, size_t n_fields);

@@ -8,9 +8,23 @@
 bool pusher_is_name(struct span name)
 {
     /* ^[A-Za-z0-9_\-=@,.;]+$, pusher-protocol 2.4 */
-    static const bool legal[256] = {['_'] = 1, ['-'] = 1, ['='] = 1, ['@'] = 1, [','] = 1,
-        ['.'] = 1, [';'] = 1, ['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1,
-        ['6'] = 1, ['7'] = 1, ['8'] = 1, ['9'] = 1};
+    static const bool legal[256] = {['_'] = 1,
+        ['-'] = 1,
+        ['='] = 1,
+        ['@'] = 1,
+        [','] = 1,
+        ['.'] = 1,
+        [';'] = 1,
+        ['0'] = 1,
+        ['1'] = 1,
+        ['2'] = 1,
+        ['3'] = 1,
+        ['4'] = 1,
+        ['5'] = 1,
+        ['6'] = 1,
+        ['7'] = 1,
+        ['8'] = 1,
+        ['9'] = 1};
     for (size_t i = 0; i < name.len; i++) {
         unsigned char c = (unsigned char)name.p[i];
         unsigned char lower = c | 0x20;
@@ -153,7 +167,8 @@ struct frame *pusher_internal(const char *event, struct span channel, struct spa
 
 void pusher_add_established(struct buf *out, struct span socket_id, uint32_t activity_timeout_s)
 {
-    buf_add_str(out, "{\"event\":\"pusher:connection_established\",\"data\":\"{\\\"socket_id\\\":\\\"");
+    buf_add_str(
+        out, "{\"event\":\"pusher:connection_established\",\"data\":\"{\\\"socket_id\\\":\\\"");
     buf_add_span(out, socket_id);
     buf_add_str(out, "\\\",\\\"activity_timeout\\\":");
     buf_add_u64(out, activity_timeout_s);

@@ -26,6 +26,9 @@ void sign_hex(const struct sign_key *k, const struct span *parts, size_t n_parts
 bool sign_check(const struct sign_key *k, const struct span *parts, size_t n_parts,
     struct span given) MUST_CHECK;
 
+/* Signs a known text: true when this build and its libcrypto do what everyone else does. */
+bool sign_self_check(void) MUST_CHECK;
+
 /* MD5 of a body in lower-case hex: MD5_HEX characters, no NUL. */
 void sign_md5_hex(struct span body, char *hex);
 

@@ -13,8 +13,8 @@ enum { SOCKET_ID_MAX = 21 };
 
 /* Names a session from any worker.  nonce 0 = nobody. */
 struct session_ref {
-    uint32_t slot;  // below 2^24
-    uint32_t nonce; // tells apart the sessions that a slot holds one after the other
+    uint32_t slot;   // below 2^24
+    uint32_t nonce;  // tells apart the sessions that a slot holds one after the other
     uint16_t worker; // below 2^8
 };
 

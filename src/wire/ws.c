@@ -26,12 +26,12 @@ struct ws_partial {
     unsigned char head[CLIENT_HEAD_MAX]; // of a frame whose head is incomplete
     uint8_t n_head;
     bool in_frame;
-    bool is_handed_out;   // message or control was the last result
-    struct frame frame;   // while in_frame
-    enum ws_kind kind;    // of the message, WS_CONTINUATION while there is none
-    struct utf8 utf8;     // of a text message
-    struct buf message;   // fragments so far
-    struct buf control;   // payload of a control frame that came in pieces
+    bool is_handed_out; // message or control was the last result
+    struct frame frame; // while in_frame
+    enum ws_kind kind;  // of the message, WS_CONTINUATION while there is none
+    struct utf8 utf8;   // of a text message
+    struct buf message; // fragments so far
+    struct buf control; // payload of a control frame that came in pieces
 };
 
 static void free_partial(struct ws_reader *r)
@@ -98,7 +98,8 @@ static uint16_t parse_head(const unsigned char *p, struct frame *f)
 }
 
 /* The rules that depend on what came before. */
-static uint16_t check_sequence(const struct ws_partial *partial, const struct frame *f, size_t limit)
+static uint16_t check_sequence(
+    const struct ws_partial *partial, const struct frame *f, size_t limit)
 {
     bool in_message = partial && partial->kind != WS_CONTINUATION;
     if (is_control(f->opcode))
@@ -129,8 +130,8 @@ static void unmask(struct frame *f, char *p, size_t n)
 }
 
 /* Reads one head from what was kept and what is there.  MORE keeps the bytes. */
-static enum ws_result read_head(struct ws_reader *r, struct span *in, struct frame *f,
-    size_t limit, uint16_t *code)
+static enum ws_result read_head(
+    struct ws_reader *r, struct span *in, struct frame *f, size_t limit, uint16_t *code)
 {
     struct ws_partial *partial = r->partial;
     unsigned char joined[CLIENT_HEAD_MAX];

@@ -14,9 +14,9 @@
 enum ws_kind { WS_CONTINUATION = 0, WS_TEXT = 1, WS_BINARY = 2, WS_CLOSE = 8, WS_PING, WS_PONG };
 
 enum {
-    WS_HEAD_MAX = 10,    // of a server frame
+    WS_HEAD_MAX = 10,     // of a server frame
     WS_CONTROL_MAX = 125, // bytes in a control frame
-    WS_ACCEPT = 28,      // characters of Sec-WebSocket-Accept
+    WS_ACCEPT = 28,       // characters of Sec-WebSocket-Accept
     WS_PROTOCOL_ERROR = 1002,
     WS_UNSUPPORTED = 1003,
     WS_BAD_DATA = 1007,

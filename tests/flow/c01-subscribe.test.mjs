@@ -13,6 +13,8 @@ apps:
 
 forEachWorkers('subscribe', { config: secondKey }, (ctx) => {
   const subscribe = (socket, data) => socket.send({ event: 'pusher:subscribe', data });
+  // The signature without its key: what the message repeats.
+  const given = (auth) => auth.slice(auth.indexOf(':') + 1);
   const success = (channel) => `{"event":"pusher_internal:subscription_succeeded","channel":"${channel}","data":"{}"}`;
 
   async function expectFailure(socket, channel, message, type = 'AuthError', status = 401) {
@@ -95,7 +97,7 @@ forEachWorkers('subscribe', { config: secondKey }, (ctx) => {
     for (const auth of Object.values(bad)) {
       subscribe(socket, { auth, channel: 'private-foo' });
       await expectFailure(socket, 'private-foo',
-        `Invalid signature: Expected HMAC SHA256 hex digest of ${socket.socketId}:private-foo, but got ${auth}`);
+        `Invalid signature: Expected HMAC SHA256 hex digest of ${socket.socketId}:private-foo, but got ${given(auth)}`);
     }
     await publish('private-foo');
     await socket.expectNothing();
@@ -121,7 +123,7 @@ forEachWorkers('subscribe', { config: secondKey }, (ctx) => {
     const auth = channelAuth(ctx.server.app, socket.socketId, 'private-foo', channelData);
     subscribe(socket, { auth, channel: 'private-foo' });
     await expectFailure(socket, 'private-foo',
-      `Invalid signature: Expected HMAC SHA256 hex digest of ${socket.socketId}:private-foo, but got ${auth}`);
+      `Invalid signature: Expected HMAC SHA256 hex digest of ${socket.socketId}:private-foo, but got ${given(auth)}`);
     subscribe(socket, { auth: channelAuth(ctx.server.app, socket.socketId, 'private-foo'), channel: 'private-foo', channel_data: channelData });
     await socket.expectEvent('pusher:error');
     await socket.expectEvent('pusher:subscription_error', 'private-foo');
@@ -252,5 +254,19 @@ forEachWorkers('subscribe', { config: secondKey }, (ctx) => {
     await publish('foo');
     await one.expectJson({ event: 'e', channel: 'foo', data: 'x' });
     await two.expectNothing();
+  });
+});
+
+forEachWorkers('many channels', { set: { 'app_defaults.limits.channels_per_connection': 3 } }, (ctx) => {
+  test('one connection may be in so many channels and no more', async () => {
+    const socket = await ctx.raw();
+    for (const name of ['a', 'b', 'c']) await rawSubscribe(socket, name);
+    socket.send({ event: 'pusher:subscribe', data: { channel: 'd' } });
+    assert.equal(JSON.parse((await socket.next()).text).event, 'pusher:error');
+    assert.equal(JSON.parse((await socket.next()).text).data.type, 'LimitReached');
+    socket.send({ event: 'pusher:unsubscribe', data: { channel: 'b' } });
+    await rawSubscribe(socket, 'd');
+    const other = await ctx.raw();
+    await rawSubscribe(other, 'a');
   });
 });

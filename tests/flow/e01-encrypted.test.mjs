@@ -23,8 +23,7 @@ forEachWorkers('encrypted channels', { set: { 'app_defaults.cache_ttl_s': 2 } },
   test('an encrypted cache channel replays what it holds, still encrypted', async () => {
     const name = 'private-encrypted-cache-foo';
     const one = client();
-    const missed = new Promise((resolve) => { one.subscribe(name).bind('pusher:cache_miss', resolve); });
-    await missed;
+    await once(one.subscribe(name), 'pusher:cache_miss');
     const heard = once(one.channel(name), 'e');
     await api().trigger(name, 'e', { n: 1 });
     assert.deepEqual(await heard, { n: 1 });

@@ -6,6 +6,8 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import https from 'node:https';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
@@ -23,6 +25,14 @@ export const slowness = Number(process.env.TEST_SLOW || 1);
 export const limit = (ms) => ms * slowness;
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
+// After a close by the server, the WebSocket library inside pusher-js keeps a timer of 30 s that
+// nobody waits for; no timer as long as that shall keep a test's process.
+const { setTimeout: plainSetTimeout } = globalThis;
+globalThis.setTimeout = (fn, ms, ...rest) => {
+  const timer = plainSetTimeout(fn, ms, ...rest);
+  return ms >= 30000 ? timer.unref() : timer;
+};
+
 // Waits until fn answers something true, and returns that.
 export async function until(fn, what, ms = 5000) {
   const end = Date.now() + limit(ms);
@@ -32,6 +42,15 @@ export async function until(fn, what, ms = 5000) {
     if (Date.now() > end) throw new Error(`waited in vain for ${what}`);
     await sleep(pause);
   }
+}
+
+// Waits for a promise that may never be kept.
+export function within(promise, what, ms = 5000) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`waited in vain for ${what}`)), limit(ms));
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
 // The app of every test server that does not name another.
@@ -59,9 +78,9 @@ class Server {
 
   log() { return this.text; }
 
-  // The log's lines of one event, each as an object of its logfmt pairs.
+  // The log's lines of one event, each as an object, in either format.
   logged(event) {
-    return this.text.split('\n').map(readLogfmt).filter((line) => line.event === event);
+    return this.text.split('\n').map(readLogLine).filter((line) => line.event === event);
   }
 
   async listening() {
@@ -70,7 +89,7 @@ class Server {
     const lines = this.logged('listening');
     this.port = Number(lines.find((line) => line.tls !== 'yes')?.port);
     this.tlsPort = Number(lines.find((line) => line.tls === 'yes')?.port);
-    this.url = `${this.scheme}://${this.host}:${this.port}`;
+    this.url = `${this.scheme}://${this.host}:${this.port}${this.prefix}`;
   }
 
   signal(name) { this.child.kill(name); }
@@ -121,8 +140,9 @@ export class Metrics {
   }
 }
 
-function readLogfmt(line) {
+function readLogLine(line) {
   const out = {};
+  if (line.startsWith('{') && line.endsWith('}')) return JSON.parse(line);
   for (const [, name, quoted, bare] of line.matchAll(/([\w.]+)=(?:"((?:[^"\\]|\\.)*)"|(\S*))/g)) out[name] = quoted ?? bare;
   return out;
 }
@@ -148,6 +168,7 @@ export async function startServer(opts = {}) {
   const child = spawn(binary, args, { env: { ...process.env, ...opts.env }, stdio: ['ignore', 'pipe', 'pipe'] });
   const server = new Server(child, app, 'http');
   server.folder = folder;
+  server.prefix = opts.set?.path_prefix ?? '';
   child.on('error', (error) => { server.status = { code: null, signal: String(error) }; server.text += String(error); });
   process.once('exit', () => child.kill('SIGKILL'));
   await server.listening();
@@ -191,7 +212,11 @@ export function useServer(opts = {}) {
   ctx.api = (options) => apiClient(ctx.server, options);
   before(async () => { ctx.server = await startServer(opts); });
   afterEach(async () => {
-    for (const fn of ctx.cleanups.splice(0).reverse()) await fn();
+    const cleanups = ctx.cleanups.splice(0).reverse();
+    for (const fn of cleanups) await fn();
+    // The next test finds nobody there.
+    if (cleanups.length && !ctx.server.status)
+      await until(async () => (await ctx.server.metrics()).sum('carillon_sessions') === 0, 'the last session to end');
   });
   after(async () => {
     if (!ctx.server) return;
@@ -237,7 +262,7 @@ export async function apiRequest(server, method, pathname, { params, body = '', 
   const response = await fetch(`${server.url}${pathname}?${query}`, {
     method,
     body: method === 'POST' ? text : undefined,
-    headers: method === 'POST' ? { 'content-type': 'application/json' } : {},
+    headers: { connection: 'close', ...(method === 'POST' ? { 'content-type': 'application/json' } : {}) },
   });
   const answer = await response.text();
   let json;
@@ -254,7 +279,7 @@ export async function apiRequest(server, method, pathname, { params, body = '', 
 //   Client  another build of pusher-js
 //   (the rest goes to pusher-js)
 export function pusherClient(server, { app = server.app, member, user, Client = Pusher, ...options } = {}) {
-  const client = new Client(app.key, {
+  const all = {
     cluster: 'self',
     wsHost: server.host,
     wsPort: server.port,
@@ -274,7 +299,9 @@ export function pusherClient(server, { app = server.app, member, user, Client = 
       },
     },
     ...options,
-  });
+  };
+  // An option that is given as undefined is not given.
+  const client = new Client(app.key, Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)));
   client.errors = [];
   client.connection.bind('error', (error) => client.errors.push(error));
   return client;
@@ -282,18 +309,10 @@ export function pusherClient(server, { app = server.app, member, user, Client = 
 
 // The next time a pusher-js emitter (connection, channel, user) emits that event.
 export function once(emitter, event, ms = 5000) {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      emitter.unbind(event, on);
-      reject(new Error(`waited in vain for ${event}`));
-    }, limit(ms));
-    function on(value) {
-      clearTimeout(timer);
-      emitter.unbind(event, on);
-      resolve(value);
-    }
-    emitter.bind(event, on);
-  });
+  let on;
+  const value = new Promise((resolve) => { on = resolve; });
+  emitter.bind(event, on);
+  return within(value, event, ms).finally(() => emitter.unbind(event, on));
 }
 
 export async function connected(client, ms = 5000) {
@@ -309,8 +328,10 @@ export async function subscribed(client, name, ms = 5000) {
 
 // The server library.
 export function apiClient(server, { app = server.app, ...options } = {}) {
+  // One connection per request, so that a server is idle when its tests are over.
+  const agent = new (options.useTLS ? https : http).Agent({ keepAlive: false });
   return new PusherApi({
-    appId: app.id, key: app.key, secret: app.secret, host: server.host, port: String(server.port), useTLS: false, ...options,
+    appId: app.id, key: app.key, secret: app.secret, host: server.host, port: String(server.port), useTLS: false, agent, ...options,
   });
 }
 

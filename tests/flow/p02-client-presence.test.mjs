@@ -1,7 +1,7 @@
 // pusher-js: members of a presence channel.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { channelAuth, forEachWorkers, once, subscribed, until } from './harness.mjs';
+import { channelAuth, forEachWorkers, once, subscribed, until, within } from './harness.mjs';
 
 const room = 'presence-room';
 
@@ -76,7 +76,7 @@ forEachWorkers('presence of pusher-js', {}, (ctx) => {
   test('client events name their sender', async () => {
     const ann = await subscribed(ctx.client(member('ann')), room);
     const bob = await subscribed(ctx.client(member(7)), room);
-    const heard = new Promise((resolve) => { ann.bind('client-x', (data, meta) => resolve([data, meta])); });
+    const heard = within(new Promise((resolve) => { ann.bind('client-x', (data, meta) => resolve([data, meta])); }), 'client-x');
     bob.trigger('client-x', { a: 1 });
     assert.deepEqual(await heard, [{ a: 1 }, { user_id: '7' }]);
   });

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import Echo from 'laravel-echo';
 import Pusher from 'pusher-js';
-import { connected, forEachWorkers, once, pusherClient, until } from './harness.mjs';
+import { connected, forEachWorkers, once, pusherClient, until, within } from './harness.mjs';
 
 for (const broadcaster of ['pusher', 'reverb'])
   forEachWorkers(`laravel-echo with ${broadcaster}`, {}, (ctx) => {
@@ -33,8 +33,9 @@ for (const broadcaster of ['pusher', 'reverb'])
       ctx.defer(() => client.disconnect());
       return client;
     }
-    const ready = (channel) => new Promise((resolve, reject) => { channel.subscribed(resolve); channel.error(reject); });
-    const heard = (channel, event) => new Promise((resolve) => { channel.listen(event, resolve); });
+    const first = (bind, what) => within(new Promise(bind), what);
+    const ready = (channel) => first((resolve, reject) => { channel.subscribed(resolve); channel.error(reject); }, `subscription to ${channel.name}`);
+    const heard = (channel, event) => first((resolve) => { channel.listen(event, resolve); }, event);
     const api = () => ctx.api({ encryptionMasterKeyBase64 });
 
     test('it connects and knows its socket id', async () => {
@@ -71,8 +72,7 @@ for (const broadcaster of ['pusher', 'reverb'])
       const two = echo();
       const mine = one.private('chat');
       const theirs = two.private('chat');
-      await ready(mine);
-      await ready(theirs);
+      await Promise.all([ready(mine), ready(theirs)]);
       const echoes = [];
       mine.listen('Said', (data) => echoes.push(data));
       const said = heard(theirs, 'Said');
@@ -87,7 +87,7 @@ for (const broadcaster of ['pusher', 'reverb'])
     test('notifications', async () => {
       const channel = echo().private('App.Models.User.1');
       await ready(channel);
-      const note = new Promise((resolve) => { channel.notification(resolve); });
+      const note = first((resolve) => { channel.notification(resolve); }, 'the notification');
       await api().trigger('private-App.Models.User.1', 'Illuminate\\Notifications\\Events\\BroadcastNotificationCreated', { type: 'x' });
       assert.deepEqual(await note, { type: 'x' });
     });
@@ -95,12 +95,11 @@ for (const broadcaster of ['pusher', 'reverb'])
     test('trap 30: whisper with and without a payload', async () => {
       const one = echo().private('chat');
       const two = echo().private('chat');
-      await ready(one);
-      await ready(two);
-      let got = new Promise((resolve) => { two.listenForWhisper('typing', (...args) => resolve(args[0])); });
+      await Promise.all([ready(one), ready(two)]);
+      let got = first((resolve) => { two.listenForWhisper('typing', (...args) => resolve(args[0])); }, 'a whisper');
       one.whisper('typing', { name: 'ann' });
       assert.deepEqual(await got, { name: 'ann' });
-      got = new Promise((resolve) => { two.listenForWhisper('stopped', (...args) => resolve(args[0])); });
+      got = first((resolve) => { two.listenForWhisper('stopped', (...args) => resolve(args[0])); }, 'a whisper');
       one.whisper('stopped');
       assert.equal(await got, undefined);
     });
@@ -108,14 +107,14 @@ for (const broadcaster of ['pusher', 'reverb'])
     test('join: here, joining and leaving, with numeric ids', async () => {
       const ann = echo(1);
       const room = ann.join('room');
-      const here = await new Promise((resolve) => { room.here(resolve); });
+      const here = await first((resolve) => { room.here(resolve); }, 'here');
       assert.deepEqual(here, [{ name: 'name of 1' }]);
-      const joining = new Promise((resolve) => { room.joining(resolve); });
+      const joining = first((resolve) => { room.joining(resolve); }, 'joining');
       const bob = echo(2);
-      const both = await new Promise((resolve) => { bob.join('room').here(resolve); });
+      const both = await first((resolve) => { bob.join('room').here(resolve); }, 'here');
       assert.deepEqual(both.map((m) => m.name).sort(), ['name of 1', 'name of 2']);
       assert.deepEqual(await joining, { name: 'name of 2' });
-      const leaving = new Promise((resolve) => { room.leaving(resolve); });
+      const leaving = first((resolve) => { room.leaving(resolve); }, 'leaving');
       bob.leave('room');
       assert.deepEqual(await leaving, { name: 'name of 2' });
     });
@@ -123,9 +122,8 @@ for (const broadcaster of ['pusher', 'reverb'])
     test('whispers in a presence channel', async () => {
       const one = echo(1).join('room');
       const two = echo(2).join('room');
-      await ready(one);
-      await ready(two);
-      const got = new Promise((resolve) => { two.listenForWhisper('wave', resolve); });
+      await Promise.all([ready(one), ready(two)]);
+      const got = first((resolve) => { two.listenForWhisper('wave', resolve); }, 'a whisper');
       one.whisper('wave', { a: 1 });
       assert.deepEqual(await got, { a: 1 });
     });
@@ -149,7 +147,7 @@ for (const broadcaster of ['pusher', 'reverb'])
 
     test('a failed authorisation reaches error()', async () => {
       const channel = echo('u', { channelAuthorization: { customHandler: (_, done) => done(null, { auth: 'test-key:00' }) } }).private('chat');
-      const error = await new Promise((resolve) => { channel.error(resolve); });
+      const error = await first((resolve) => { channel.error(resolve); }, 'error()');
       assert.equal(error.status, 401);
     });
 

@@ -23,13 +23,7 @@ static const char *test_name = "outside of a test";
 
 #define TEST(name) static void name(void)
 
-#define RUN(name)                                                                                  \
-    do {                                                                                           \
-        test_is_good = true;                                                                       \
-        test_name = #name;                                                                         \
-        name();                                                                                    \
-        *(test_is_good ? &test_n_passed : &test_n_failed) += 1;                                    \
-    } while (0)
+#define RUN(name) test_run(#name, name)
 
 #define CHECK(expr)                                                                                \
     ((expr) ? (void)0                                                                              \
@@ -55,6 +49,14 @@ static inline void test_str(
     test_is_good = false;
     printf("%s:%d: %s: %s is\n    '%s', expected\n    '%s'\n", file, line, test_name, expr,
         a ? a : "(null)", b ? b : "(null)");
+}
+
+static inline void test_run(const char *name, void (*run)(void))
+{
+    test_is_good = true;
+    test_name = name;
+    run();
+    *(test_is_good ? &test_n_passed : &test_n_failed) += 1;
 }
 
 /* The closing line and main's result. */
