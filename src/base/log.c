@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/rand.h"
 
 static atomic_int level_now = LOG_INFO;
 static atomic_int format_now = LOG_LOGFMT;
@@ -76,45 +77,52 @@ static void add_field(struct buf *out, enum log_format format, struct span key, 
         add_quoted(out, value);
 }
 
-/* Splits "key=value other=\x01any bytes\x01".  A value in \x01 may hold anything but \x01;
- * the front end turns the format's quotes into \x01 so that a peer's quote cannot end it. */
-static void add_fields(struct buf *out, enum log_format format, struct span text)
+/* What stands for the format's quotes: a mark drawn for each line, so that no value can hold
+ * it and end before its time. */
+enum { MARK = 9 };
+
+static void draw_mark(char mark[MARK + 1])
 {
-    size_t i = 0;
-    while (i < text.len) {
-        size_t key = i;
-        while (i < text.len && text.p[i] != '=')
-            i++;
-        struct span name = span_of(text.p + key, i - key);
-        if (i < text.len)
-            i++;
-        char stop = ' ';
-        if (i < text.len && text.p[i] == '\x01') {
-            stop = '\x01';
-            i++;
-        }
-        size_t value = i;
-        while (i < text.len && text.p[i] != stop)
-            i++;
-        add_field(out, format, name, span_of(text.p + value, i - value));
-        i += stop == '\x01' ? 2 : 1;
+    snprintf(mark, MARK + 1, "\x01%08x", rand_u32());
+}
+
+/* Splits "key=value other=MARKany bytesMARK". */
+static void add_fields(struct buf *out, enum log_format format, struct span text, const char *mark)
+{
+    while (text.len) {
+        const char *equals = memchr(text.p, '=', text.len);
+        struct span name = span_of(text.p, equals ? (size_t)(equals - text.p) : text.len);
+        text = span_from(text, name.len + (equals != NULL));
+        bool is_quoted = span_starts(text, mark);
+        if (is_quoted)
+            text = span_from(text, MARK);
+        const char *end =
+            is_quoted ? memmem(text.p, text.len, mark, MARK) : memchr(text.p, ' ', text.len);
+        struct span value = span_of(text.p, end ? (size_t)(end - text.p) : text.len);
+        add_field(out, format, name, value);
+        text = span_from(text, value.len + (end && is_quoted ? MARK : 0));
+        text = span_from(text, 1); // the blank between two fields
     }
 }
 
-static void format_fields(struct buf *text, const char *fields, va_list args)
+static void format_fields(struct buf *text, const char *fields, const char *mark, va_list args)
 {
-    char pattern[512];
-    size_t n = strlen(fields);
-    ENSURE(n < sizeof pattern);
-    for (size_t i = 0; i <= n; i++)
-        pattern[i] = fields[i] == '"' ? '\x01' : fields[i];
+    struct buf pattern = {0};
+    for (; *fields; fields++) {
+        if (*fields == '"')
+            buf_add(&pattern, mark, MARK);
+        else
+            buf_add_char(&pattern, *fields);
+    }
+    buf_add_char(&pattern, '\0');
     char line[1500];
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral" // derived from a checked literal just above
-    int len = vsnprintf(line, sizeof line, pattern, args);
+    int len = vsnprintf(line, sizeof line, pattern.p, args);
 #pragma GCC diagnostic pop
     if (len > 0)
         buf_add(text, line, (size_t)len < sizeof line ? (size_t)len : sizeof line - 1);
+    buf_fini(&pattern);
 }
 
 void log_event(enum log_level level, const char *event, const char *fields, ...)
@@ -125,6 +133,8 @@ void log_event(enum log_level level, const char *event, const char *fields, ...)
     struct buf out = {0};
     struct buf text = {0};
     char when[25];
+    char mark[MARK + 1];
+    draw_mark(mark);
     clock_format(clock_wall_ms(), when);
     if (format == LOG_JSON)
         buf_addf(&out, "{\"time\":\"%s\",\"level\":\"%s\",\"event\":\"%s\"", when,
@@ -133,9 +143,9 @@ void log_event(enum log_level level, const char *event, const char *fields, ...)
         buf_addf(&out, "time=%s level=%s event=%s", when, level_names[level], event);
     va_list args;
     va_start(args, fields);
-    format_fields(&text, fields, args);
+    format_fields(&text, fields, mark, args);
     va_end(args);
-    add_fields(&out, format, buf_span(&text));
+    add_fields(&out, format, buf_span(&text), mark);
     buf_add_str(&out, format == LOG_JSON ? "}\n" : "\n");
     /* A log that cannot be written has nobody to be told. */
     ssize_t written = write(STDERR_FILENO, out.p, out.len);

@@ -38,13 +38,16 @@ static bool prepare(int fd, const struct addrinfo *a, enum listener_share share)
 
 static uint16_t port_of(int fd)
 {
-    struct sockaddr_storage a = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } a;
     socklen_t len = sizeof a;
-    if (getsockname(fd, (struct sockaddr *)&a, &len) != 0)
+    memset(&a, 0, sizeof a);
+    if (getsockname(fd, &a.any, &len) != 0)
         return 0;
-    if (a.ss_family == AF_INET6)
-        return ntohs(((struct sockaddr_in6 *)(void *)&a)->sin6_port);
-    return ntohs(((struct sockaddr_in *)(void *)&a)->sin_port);
+    return ntohs(a.any.sa_family == AF_INET6 ? a.v6.sin6_port : a.v4.sin_port);
 }
 
 int listener_open(const char *host, uint16_t *port, enum listener_share share, struct err *err)

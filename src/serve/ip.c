@@ -23,15 +23,20 @@ static struct map table;
 
 static size_t read_address(int fd, char out[16])
 {
-    struct sockaddr_storage a = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } a;
     socklen_t len = sizeof a;
-    if (getpeername(fd, (struct sockaddr *)&a, &len) != 0)
+    memset(&a, 0, sizeof a);
+    if (getpeername(fd, &a.any, &len) != 0)
         return 0;
-    if (a.ss_family == AF_INET6) {
-        memcpy(out, &((struct sockaddr_in6 *)(void *)&a)->sin6_addr, 16);
+    if (a.any.sa_family == AF_INET6) {
+        memcpy(out, &a.v6.sin6_addr, 16);
         return 16;
     }
-    memcpy(out, &((struct sockaddr_in *)(void *)&a)->sin_addr, 4);
+    memcpy(out, &a.v4.sin_addr, 4);
     return 4;
 }
 

@@ -1,6 +1,7 @@
 /* HMAC-SHA256 with prepared key pads. */
-#define OPENSSL_SUPPRESS_DEPRECATED // the block functions: OpenSSL 3's HMAC() looks its           \
-                                    // algorithm up at each call, ten times the work of signing
+/* The block functions: OpenSSL 3's HMAC() looks its algorithm up at each call, ten times the
+ * work of signing. */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "base/base.h"
 
 #include "wire/sign.h"

@@ -1,5 +1,6 @@
 /* Client frames in, server frame heads out. */
-#define OPENSSL_SUPPRESS_DEPRECATED // SHA1(): one call per connection, no context to prepare
+/* SHA1(): one call per connection, no context to prepare. */
+#define OPENSSL_SUPPRESS_DEPRECATED
 #include "base/base.h"
 
 #include "wire/ws.h"

@@ -264,7 +264,10 @@ test('trap 25: under a prefix the path is signed without it, or with it', async 
     assert.equal((await get(`/realtime/apps/3/channels?${sign('GET', signed, auth()).query}`)).text, '{"channels":{}}', signed);
   assert.equal((await get(`/realtime/apps/3/channels?${sign('GET', '/other/apps/3/channels', auth()).query}`)).status, 401);
   assert.equal((await get(`/apps/3/channels?${sign('GET', '/apps/3/channels', auth()).query}`)).status, 404);
-  for (const page of ['/health', '/ready', '/metrics', '/', '']) assert.equal((await get(`/realtime${page}`)).status, 200, page);
+  for (const page of ['/health', '/ready', '/metrics', '/']) assert.equal((await get(`/realtime${page}`)).status, 200, page);
+  const bare = await get('/realtime'); // the page's links are relative: they need the slash
+  assert.equal(bare.status, 308);
+  assert.equal(bare.headers.location, '/realtime/');
   for (const target of ['/health', '/realtimehealth', '/', '/realtim']) assert.equal((await get(target)).status, 404, target);
 });
 
