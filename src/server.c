@@ -283,6 +283,15 @@ static void serve_until_signal(struct server *v)
     }
 }
 
+static void release(struct server *v)
+{
+    free(v->house.workers);
+    free(v->workers);
+    tls_context_drop(v->tls);
+    config_drop(v->config);
+    config_drop(v->started);
+}
+
 int server_run(const struct config_args *args)
 {
     struct server v = {.args = args};
@@ -308,6 +317,7 @@ int server_run(const struct config_args *args)
     v.house.started_wall_s = (uint64_t)clock_wall_ms() / 1000;
     if (!start(&v, &err)) {
         fprintf(stderr, "carillon: %s\n", err.text);
+        release(&v);
         return 1;
     }
     print_banner(&v);
@@ -317,10 +327,6 @@ int server_run(const struct config_args *args)
     serve_until_signal(&v);
     stop(&v);
     log_event(LOG_INFO, "stopped", "why=%s", "signal");
-    free(v.house.workers);
-    free(v.workers);
-    tls_context_drop(v.tls);
-    config_drop(v.config);
-    config_drop(v.started);
+    release(&v);
     return 0;
 }

@@ -61,13 +61,16 @@ static enum http_result find_end(struct span in, size_t *scanned, size_t *end)
     }
 }
 
-static struct span next_line(struct span *rest)
+/* Up to the next CR.  False when no LF follows it: such a CR would hide a line's rest from one
+ * of two readers. */
+static bool next_line(struct span *rest, struct span *line)
 {
     const char *cr = memchr(rest->p, '\r', rest->len);
     size_t n = cr ? (size_t)(cr - rest->p) : rest->len;
-    struct span line = span_of(rest->p, n);
+    *line = span_of(rest->p, n);
+    bool ok = rest->len >= n + 2 && rest->p[n + 1] == '\n';
     *rest = span_from(*rest, n + 2);
-    return line;
+    return ok;
 }
 
 static enum http_method method_of(struct span name)
@@ -98,7 +101,8 @@ static bool parse_target(struct http_head *head, struct span target)
     if (span_starts(target, "http://") || span_starts(target, "https://")) {
         size_t scheme = target.p[4] == 's' ? 8 : 7;
         const char *slash = memchr(target.p + scheme, '/', target.len - scheme);
-        if (!slash || slash == target.p + scheme)
+        const char *mark = memchr(target.p, '?', target.len);
+        if (!slash || slash == target.p + scheme || (mark && mark < slash))
             return false;
         target = span_from(target, (size_t)(slash - target.p));
     }
@@ -236,14 +240,13 @@ static int parse_head(struct span all, const struct http_limits *limits, struct 
     struct seen seen = {0};
     unsigned n = 0;
     struct span rest = span_of(all.p, all.len - 2); // without the empty line
+    struct span line;
     memset(head, 0, sizeof *head);
-    int status = parse_request_line(head, next_line(&rest));
+    int status = next_line(&rest, &line) ? parse_request_line(head, line) : 400;
     while (!status && rest.len) {
         if (++n > limits->headers)
             return 431;
-        struct span line = next_line(&rest);
-        /* A CR that no LF follows would hide a line's rest from one of two readers. */
-        if (line.p[line.len] != '\r' || line.p[line.len + 1] != '\n')
+        if (!next_line(&rest, &line))
             return 400;
         status = take_header(head, &seen, line);
     }

@@ -141,7 +141,7 @@ static bool scan_value(struct scanner *s, struct json *value, unsigned depth);
 static void take_field(
     const struct json *name, const struct json *value, struct json_field *fields, size_t n)
 {
-    char decoded[64];
+    char decoded[128]; // six times the longest name that anyone wants
     struct span inner = json_inner(name);
     struct buf scratch = {decoded, 0, sizeof decoded};
     /* A decoded name is never longer than its source, so scratch cannot grow. */
@@ -175,7 +175,8 @@ static bool scan_next(struct scanner *s, char close, bool *more)
     *more = c == ',';
     if (c != ',' && c != close)
         return false;
-    skip_blanks(s);
+    if (*more)
+        skip_blanks(s); // behind the closing bracket they are not part of the value
     return true;
 }
 

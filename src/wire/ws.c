@@ -108,7 +108,8 @@ static uint16_t check_sequence(
     if (in_message != (f->opcode == WS_CONTINUATION))
         return WS_PROTOCOL_ERROR;
     size_t have = in_message ? partial->message.len : 0;
-    return f->left > limit - have ? WS_TOO_BIG : 0;
+    /* A reload may have lowered the limit below what is there already. */
+    return f->left > limit || have > limit - f->left ? WS_TOO_BIG : 0;
 }
 
 static void unmask(struct frame *f, char *p, size_t n)
@@ -216,6 +217,7 @@ static bool end_frame(struct ws_partial *partial, struct ws_message *out)
     partial->in_frame = false;
     if (is_control(f->opcode)) {
         *out = (struct ws_message){(enum ws_kind)f->opcode, buf_span(&partial->control)};
+        partial->is_handed_out = partial->kind == WS_CONTINUATION; // it stood between messages
         return true;
     }
     if (!f->is_final)
