@@ -18,7 +18,7 @@ void buf_fini(struct buf *b)
 
 char *buf_room(struct buf *b, size_t more)
 {
-    if (b->cap - b->len < more) {
+    if (!b->p || b->cap - b->len < more) { // never NULL, even for no bytes
         size_t cap = b->cap ? b->cap * 2 : 64;
         while (cap - b->len < more)
             cap *= 2;
