@@ -84,7 +84,8 @@ class Server {
   }
 
   async listening() {
-    await until(() => this.status || this.logged('listening').length, 'event=listening', 10000);
+    // "started" comes behind the last "listening": a TLS port is known by then.
+    await until(() => this.status || this.logged('started').length, 'event=started', 10000);
     assert.ok(!this.status, `the server ended at start: ${this.text}`);
     const lines = this.logged('listening');
     this.port = Number(lines.find((line) => line.tls !== 'yes')?.port);
