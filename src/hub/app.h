@@ -35,6 +35,16 @@ struct app_limits {
     uint32_t channels_per_connection; // 5,000
 };
 
+/* Where some of an app's facts are to be sent. */
+struct webhook {
+    char *url;
+    uint32_t facts;                        // kinds, as bits (fact_mask)
+    char *channel_prefix, *channel_suffix; // "" = any
+    char **headers;                        // "Name: value"
+    size_t n_headers;
+    uint32_t batch_ms; // 0 = one event a request
+};
+
 struct app {
     char *id;
     struct app_key *keys; // at least one; the first is the oldest
@@ -51,6 +61,9 @@ struct app {
     char **allowed_origins;   // as "https://example.com"; none = every origin
     size_t n_allowed_origins;
     uint32_t cache_ttl_s; // 1,800
+    struct webhook *webhooks;
+    size_t n_webhooks;
+    uint32_t facts; // kinds that one of the webhooks wants
     struct app_limits limits;
 };
 

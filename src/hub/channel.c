@@ -104,20 +104,29 @@ static void send_count(struct hub *h, struct channel *c)
     buf_add_char(&text, '}');
     struct frame *frame =
         pusher_internal("pusher_internal:subscription_count", channel_name(c), buf_span(&text));
-    c->count_sent_us = h->now_us;
     channel_deliver(h, c, frame, (struct session_ref){0});
     frame_drop(frame);
+}
+
+static void tell_count(struct hub *h, struct channel *c)
+{
+    c->count_sent_us = h->now_us;
+    hub_tell_fact(h, FACT_COUNT, c, &(struct fact){.count = c->n_subscribers});
+    if (c->n_subscribers && hub_app(h, c->app)->subscription_count)
+        send_count(h, c);
 }
 
 static void count_changed(struct hub *h, struct channel *c)
 {
     const unsigned without = CHANNEL_PRESENCE | CHANNEL_ENCRYPTED | CHANNEL_USER;
-    if (!hub_app(h, c->app)->subscription_count || (c->traits & without) || !c->n_subscribers)
+    const struct app *app = hub_app(h, c->app);
+    bool is_wanted = app->subscription_count || (app->facts & 1U << FACT_COUNT);
+    if (!is_wanted || (c->traits & without))
         return;
     bool is_throttled = c->n_subscribers > COUNT_THROTTLED_ABOVE &&
                         h->now_us - c->count_sent_us < COUNT_INTERVAL_US;
     if (!is_throttled) {
-        send_count(h, c);
+        tell_count(h, c);
     } else if (!c->is_count_due) {
         c->is_count_due = true;
         pile_push(&h->due, c);
@@ -135,7 +144,7 @@ void channel_send_counts(struct hub *h)
         pile_remove_at(&h->due, i);
         c->is_count_due = false;
         if (c->n_subscribers)
-            send_count(h, c);
+            tell_count(h, c);
         channel_release(h, c);
     }
 }
@@ -158,6 +167,7 @@ static void remember(struct hub *h, struct channel *c, struct frame *frame)
     frame_hold(frame);
     frame_drop(c->cached->frame);
     c->cached->frame = frame;
+    c->is_missed = false;
     c->cached->expires_us = h->now_us + (uint64_t)hub_app(h, c->app)->cache_ttl_s * 1000000U;
 }
 
@@ -188,8 +198,10 @@ void channel_expire_caches(struct hub *h)
 
 void channel_admit(struct hub *h, struct channel *c, const struct letter *l)
 {
-    if (c->n_subscribers++ == 0)
+    if (c->n_subscribers++ == 0) {
         counter_add(&h->counts.home_channels, 1);
+        hub_tell_fact(h, FACT_OCCUPIED, c, NULL);
+    }
     if (c->interest)
         c->interest[l->from]++;
 }
@@ -209,6 +221,10 @@ void channel_answer_subscribe(struct hub *h, struct channel *c, struct letter *l
     l->offset = c->offset;
     l->cached = recall(h, c);
     struct frame *cached = l->cached;
+    if (!cached && (c->traits & CHANNEL_CACHE) && !c->is_missed) {
+        c->is_missed = true;
+        hub_tell_fact(h, FACT_CACHE_MISS, c, NULL);
+    }
     hub_answer(h, l, LETTER_SUBSCRIBED, is_mail);
     if (!is_mail)
         frame_drop(cached);
@@ -238,6 +254,10 @@ void channel_unsubscribe(struct hub *h, const struct letter *l)
     dismiss(h, c, l->from);
     if (c->presence)
         presence_leave(h, c, l->user);
+    if (!c->n_subscribers) {
+        c->is_missed = false;
+        hub_tell_fact(h, FACT_VACATED, c, NULL);
+    }
     count_changed(h, c);
     channel_release(h, c);
 }
@@ -251,6 +271,12 @@ void channel_client_event(struct hub *h, struct letter *l)
         return; // the sender's unsubscribe cannot have overtaken it: a closed session's last words
     counter_add(&h->counts.client_events, 1);
     channel_deliver(h, c, l->frame, l->session);
+    if (!(hub_app(h, c->app)->facts & 1U << FACT_CLIENT_EVENT))
+        return;
+    char id[SOCKET_ID_MAX];
+    size_t n = socket_id_write(l->session, id);
+    hub_tell_fact(h, FACT_CLIENT_EVENT, c,
+        &(struct fact){.user = l->user, .socket_id = span_of(id, n), .frame = l->frame});
 }
 
 static void count_for(const struct channel *c, struct letter *l)

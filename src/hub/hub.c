@@ -26,8 +26,18 @@ struct hub *hub_new(const struct hub_setup *setup)
 {
     struct hub *h = mem_zero(sizeof *h);
     h->setup = *setup;
+    h->last_fact = &h->facts;
     fanout_init(&h->fanout, setup->outboxes, &setup->limits);
     return h;
+}
+
+static void free_facts(struct hub *h)
+{
+    struct mail *next;
+    for (struct mail *mail = hub_take_facts(h); mail; mail = next) {
+        next = mail->next;
+        fact_free(CONTAINER_OF(mail, struct fact, mail));
+    }
 }
 
 void hub_free(struct hub *h)
@@ -39,6 +49,7 @@ void hub_free(struct hub *h)
     channel_send_counts(h);
     channel_release_idle(h);
     ENSURE(h->channels.n == 0 && h->users.n == 0);
+    free_facts(h);
     fanout_fini(&h->fanout);
     map_fini(&h->channels);
     map_fini(&h->users);
@@ -304,17 +315,42 @@ void hub_receive_answer(struct hub *h, struct letter *l, bool was_waiting)
         hub_push_ready(h, index);
 }
 
-void hub_client_event(
-    struct hub *h, uint32_t index, uint32_t app, struct span channel, struct frame *frame)
+void hub_client_event(struct hub *h, uint32_t index, const struct hub_client_event *e)
 {
     struct letter l = {.mail.kind = LETTER_CLIENT_EVENT,
         .from = (uint16_t)h->setup.worker,
-        .app = app,
-        .hash = hash_bytes(app, channel),
-        .channel = channel,
+        .app = e->app,
+        .hash = hash_bytes(e->app, e->channel),
+        .channel = e->channel,
+        .user = e->user,
         .session = hub_ref(h, index),
-        .frame = frame};
+        .frame = e->frame};
     hub_tell(h, letter_home(h, &l), &l);
+}
+
+/* --- facts ------------------------------------------------------------------------------------- */
+
+void hub_tell_fact(
+    struct hub *h, enum fact_kind kind, const struct channel *c, const struct fact *f)
+{
+    if (!(hub_app(h, c->app)->facts & 1U << kind) || (c->traits & CHANNEL_USER))
+        return;
+    struct fact fact = f ? *f : (struct fact){0};
+    fact.mail = (struct mail){.kind = kind};
+    fact.app = c->app;
+    fact.channel = channel_name(c);
+    struct fact *told = fact_copy(&fact);
+    *h->last_fact = &told->mail;
+    h->last_fact = &told->mail.next;
+    counter_add(&h->counts.facts, 1);
+}
+
+struct mail *hub_take_facts(struct hub *h)
+{
+    struct mail *first = h->facts;
+    h->facts = NULL;
+    h->last_fact = &h->facts;
+    return first;
 }
 
 /* --- what the worker asks for ------------------------------------------------------------------ */
@@ -438,7 +474,7 @@ bool hub_is_pressed(const struct hub *h)
 bool hub_has_output(const struct hub *h)
 {
     const struct fanout *f = &h->fanout;
-    return f->n_dirty || f->n_split || f->n_writable || f->n_troubles || h->n_closing ||
+    return f->n_dirty || f->n_split || f->n_writable || f->n_troubles || h->n_closing || h->facts ||
            hub_is_unsettled(h);
 }
 

@@ -7,8 +7,8 @@
  * subscribers (docs/decisions/0001).  Where both halves are the same hub, a letter is a call.
  *
  * A hub has no socket, no thread and no clock: time is an argument, and what it produces are
- * plain values: letters (through post), frames (written by hub_flush), sessions that may go
- * on (hub_next_ready) and sessions to be closed (hub_next_closing).
+ * plain values: letters (through post), frames (written by hub_flush), facts (hub_take_facts),
+ * sessions that may go on (hub_next_ready) and sessions to be closed (hub_next_closing).
  *
  * Thread: a hub and everything in it belong to one worker.
  */
@@ -92,6 +92,7 @@ struct hub_counts {
     struct counter events;        // API events accepted by channels whose home is here
     struct counter client_events; // likewise
     struct counter letters;       // mailed to other workers
+    struct counter facts;         // told
 };
 
 struct hub_setup {
@@ -140,9 +141,14 @@ enum hub_result hub_subscribe(struct hub *h, uint32_t index, const struct letter
 /* False when the session is not in that channel. */
 bool hub_unsubscribe(struct hub *h, uint32_t index, uint32_t app, struct span channel);
 
-/* frame is for everyone in the channel but the sender, who is in it. */
-void hub_client_event(
-    struct hub *h, uint32_t index, uint32_t app, struct span channel, struct frame *frame);
+/* frame is for everyone in the channel but the sender, who is in it.  user is the sender's id
+ * there; empty on a channel without presence. */
+struct hub_client_event {
+    uint32_t app;
+    struct span channel, user;
+    struct frame *frame;
+};
+void hub_client_event(struct hub *h, uint32_t index, const struct hub_client_event *e);
 
 struct hub_signin {
     uint32_t app;
@@ -187,6 +193,12 @@ bool hub_is_deaf(struct hub *h, uint32_t app, struct span channel, unsigned trai
 /* A letter from another hub; takes it. */
 void hub_receive(struct hub *h, struct letter *letter);
 void letter_free(struct letter *letter);
+
+/* --- facts ---------------------------------------------------------------------------------- */
+
+/* What has happened since the last call, oldest first, linked by next: struct fact, the
+ * caller's to free. */
+struct mail *hub_take_facts(struct hub *h);
 
 /* --- beats ------------------------------------------------------------------------------------ */
 

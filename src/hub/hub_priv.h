@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/list.h"
 #include "base/map.h"
+#include "hub/facts.h"
 #include "hub/hub.h"
 #include "wire/pusher.h"
 
@@ -41,6 +42,7 @@ struct channel {
     bool is_idle;      // listed to be looked at after the flush
     bool is_settling;  // has joiners
     bool is_count_due; // a throttled subscription_count is to be sent
+    bool is_missed;    // cache_miss was told and nothing has been stored since
     struct crowd crowd;
     uint32_t n_subscribers; // of all workers, joiners included
     uint64_t offset;        // of the last accepted event
@@ -77,6 +79,7 @@ struct hub {
         enum hub_closing why;
     } * closing;
     uint32_t n_closing, cap_closing, at_closing;
+    struct mail *facts, **last_fact; // of this beat, oldest first
     struct {
         struct frame *frame; // the snapshot that batch holds, for one beat; held
         struct batch *batch;
@@ -93,6 +96,11 @@ uint32_t hub_live(const struct hub *h, struct session_ref ref);
 struct session_ref hub_ref(const struct hub *h, uint32_t index);
 void hub_push_ready(struct hub *h, uint32_t index);
 void hub_push_closing(struct hub *h, uint32_t index, enum hub_closing why);
+
+/* Tells a fact of a channel whose home is here, if a webhook of its app wants it.  f says
+ * what the kind needs beyond app and channel. */
+void hub_tell_fact(
+    struct hub *h, enum fact_kind kind, const struct channel *c, const struct fact *f);
 
 /* --- letters --- */
 

@@ -78,6 +78,8 @@ bool presence_join(struct hub *h, struct channel *c, struct letter *l, bool is_m
         m = add(c->presence, l->user, l->info_json);
     m->n_connections++;
     channel_admit(h, c, l);
+    if (m->n_connections == 1)
+        hub_tell_fact(h, FACT_MEMBER_ADDED, c, &(struct fact){.user = id_of(m)});
     list_joiner(h, c, is_mail ? l : letter_copy(l));
     return true;
 }
@@ -105,6 +107,7 @@ void presence_leave(struct hub *h, struct channel *c, struct span user)
     ENSURE(m != NULL && m->n_connections > 0);
     if (--m->n_connections)
         return;
+    hub_tell_fact(h, FACT_MEMBER_REMOVED, c, &(struct fact){.user = id_of(m)});
     if (!m->is_new)
         tell(h, c, "pusher_internal:member_removed", m, false);
     discard(c->presence, m);

@@ -88,6 +88,16 @@ void config_index_apps(struct config *c)
     c->index = index;
 }
 
+static void free_webhook(struct webhook *w)
+{
+    free(w->url);
+    free(w->channel_prefix);
+    free(w->channel_suffix);
+    for (size_t i = 0; i < w->n_headers; i++)
+        free(w->headers[i]);
+    free(w->headers);
+}
+
 void config_app_fini(struct app *app)
 {
     for (size_t i = 0; i < app->n_keys; i++) {
@@ -101,6 +111,9 @@ void config_app_fini(struct app *app)
     for (size_t i = 0; i < app->n_allowed_origins; i++)
         free(app->allowed_origins[i]);
     free(app->allowed_origins);
+    for (size_t i = 0; i < app->n_webhooks; i++)
+        free_webhook(&app->webhooks[i]);
+    free(app->webhooks);
     free(app->id);
     memset(app, 0, sizeof *app);
 }

@@ -366,6 +366,16 @@ static void close_decided(struct serve *s)
         session_close(s, session_at(s, index), reasons[why], 0);
 }
 
+/* To the courier, who carries them outside. */
+static void carry_facts(struct serve *s)
+{
+    struct mail *next;
+    for (struct mail *fact = hub_take_facts(s->hub); fact; fact = next) {
+        next = fact->next;
+        s->house->tell(s->house->courier, fact);
+    }
+}
+
 void serve_settle(struct serve *s)
 {
     uint32_t index;
@@ -383,6 +393,7 @@ void serve_settle(struct serve *s)
         relieve(s);
     } while (hub_is_unsettled(s->hub));
     close_decided(s);
+    carry_facts(s);
 }
 
 /* --- 6. sockets out ------------------------------------------------------------------------------------ */

@@ -86,6 +86,9 @@ struct house {
     atomic_bool is_draining; // /ready says no, and no connection is kept alive
     atomic_uint n_drained;   // workers that have let everyone go
     atomic_ulong n_conns;    // of all workers
+    /* Takes a struct fact.  Thread: any worker.  NULL = nobody wants any. */
+    void (*tell)(void *courier, struct mail *fact);
+    void *courier;
 };
 
 /* A wire handle (hub_flush) is a descriptor, or with this bit the index of a conn whose bytes

@@ -371,7 +371,9 @@ static void client_event(struct serve *s, struct session *session, const struct 
         pusher_add_string_form(data, &m->data);
     struct span user = e.traits & CHANNEL_PRESENCE ? e.member : span_of(NULL, 0);
     struct frame *frame = pusher_event(m->event_json, e.channel, buf_span(data), user);
-    hub_client_event(s->hub, session->index, session->app, e.channel, frame);
+    struct hub_client_event out = {
+        .app = session->app, .channel = e.channel, .user = user, .frame = frame};
+    hub_client_event(s->hub, session->index, &out);
     frame_drop(frame);
     serve_count(s, COUNTER_CLIENT_EVENTS, 1);
     app_count(&app_usage(session->app)->client_events, 1);
