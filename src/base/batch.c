@@ -99,12 +99,11 @@ void batch_end_frame(struct batch *b, uint32_t bytes)
     b->ends[b->n_ends++] = b->len;
 }
 
-uint32_t batch_boundary(const struct batch *b, uint32_t offset)
+/* The index of the first frame that ends at or behind offset. */
+static uint32_t find_end(const struct batch *b, uint32_t offset)
 {
     uint32_t lo = 0;
     uint32_t hi = b->n_ends;
-    if (offset == 0)
-        return 0;
     while (lo < hi) {
         uint32_t mid = (lo + hi) / 2;
         if (b->ends[mid] < offset)
@@ -113,7 +112,22 @@ uint32_t batch_boundary(const struct batch *b, uint32_t offset)
             hi = mid;
     }
     ENSURE(lo < b->n_ends);
-    return b->ends[lo];
+    return lo;
+}
+
+uint32_t batch_boundary(const struct batch *b, uint32_t offset)
+{
+    return offset == 0 ? 0 : b->ends[find_end(b, offset)];
+}
+
+uint32_t batch_start(const struct batch *b, uint32_t offset)
+{
+    if (offset == 0)
+        return 0;
+    uint32_t i = find_end(b, offset);
+    if (b->ends[i] == offset)
+        return offset;
+    return i ? b->ends[i - 1] : 0;
 }
 
 void batch_retain(struct batch_pool *pool, struct batch *b)

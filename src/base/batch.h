@@ -47,6 +47,9 @@ void batch_end_frame(struct batch *b, uint32_t bytes);
 /* The first frame boundary at or behind offset. */
 uint32_t batch_boundary(const struct batch *b, uint32_t offset);
 
+/* The last frame boundary at or before offset. */
+uint32_t batch_start(const struct batch *b, uint32_t offset);
+
 /* b outlives its tick in some outbox. */
 void batch_retain(struct batch_pool *pool, struct batch *b);
 

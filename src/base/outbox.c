@@ -180,7 +180,10 @@ void outbox_cut(struct outbox_pool *pool, struct outbox *o, uint32_t keep)
 static void copy_direct(struct outbox_pool *pool, struct slice *s)
 {
     struct batch *own = batch_new(&pool->batches);
-    uint32_t from = s->from;
+    /* From the start of the frame, of which a part may be sent already: that part says where
+     * the frame begins, and is needed again if the socket goes (outbox_rewind). */
+    uint32_t from = batch_start(s->batch, s->from);
+    uint32_t sent = s->from - from;
     while (from < s->to) {
         uint32_t end = batch_boundary(s->batch, from + 1);
         if (end > s->to)
@@ -189,20 +192,20 @@ static void copy_direct(struct outbox_pool *pool, struct slice *s)
         batch_end_frame(own, end - from);
         from = end;
     }
-    /* Offset 0 of the copy would look like a frame's start where the original was inside
-     * one: a byte that is never sent keeps the truth. */
-    bool inside = !is_boundary(s);
-    if (inside) {
-        batch_room(own, 1);
-        memmove(own->bytes + 1, own->bytes, own->len);
-        own->len++;
-        for (uint32_t i = 0; i < own->n_ends; i++)
-            own->ends[i]++;
-    }
     batch_drop(&pool->batches, s->batch);
     s->batch = own;
-    s->from = inside;
+    s->from = sent;
     s->to = own->len;
+}
+
+void outbox_rewind(const struct outbox_pool *pool, struct outbox *o)
+{
+    if (!o->head)
+        return;
+    struct slice *s = &pool->slices[o->head];
+    uint32_t start = batch_start(s->batch, s->from);
+    o->bytes += s->from - start;
+    s->from = start;
 }
 
 void outbox_settle(struct outbox_pool *pool, struct outbox *o)

@@ -62,6 +62,10 @@ void outbox_cut(struct outbox_pool *pool, struct outbox *o, uint32_t keep);
 /* True when the head of the list is not the start of a frame. */
 bool outbox_is_mid_frame(const struct outbox_pool *pool, const struct outbox *o);
 
+/* What was sent of a frame that is not yet sent whole is to be sent again: to another socket,
+ * because the one that has it is gone. */
+void outbox_rewind(const struct outbox_pool *pool, struct outbox *o);
+
 /* o outlives the tick: its batches count as retained, its direct frames are copied. */
 void outbox_settle(struct outbox_pool *pool, struct outbox *o);
 

@@ -42,6 +42,49 @@ struct channel *channel_need(struct hub *h, const struct letter *l)
     return c;
 }
 
+struct crowd *channel_crowd(struct channel *c, enum audience audience)
+{
+    struct crowd *crowd = &c->crowd;
+    while (crowd->audience != audience) {
+        if (!crowd->next) {
+            crowd->next = mem_zero(sizeof *crowd);
+            crowd->next->audience = (uint8_t)audience;
+            crowd->next->channel = c;
+        }
+        crowd = crowd->next;
+    }
+    return crowd;
+}
+
+/* Nobody here hears it, and nothing of this tick is still to be written. */
+static bool is_quiet(const struct channel *c, bool *has_output)
+{
+    bool is_empty = true;
+    *has_output = false;
+    for (const struct crowd *crowd = &c->crowd; crowd; crowd = crowd->next) {
+        is_empty &= crowd_size(crowd) == 0;
+        *has_output |= crowd->batch != NULL;
+    }
+    return is_empty;
+}
+
+static void free_crowds(struct channel *c)
+{
+    struct crowd *next;
+    crowd_fini(&c->crowd);
+    for (struct crowd *crowd = c->crowd.next; crowd; crowd = next) {
+        next = crowd->next;
+        crowd_fini(crowd);
+        free(crowd);
+    }
+}
+
+void channel_fan_out(struct hub *h, struct channel *c, const struct frame *frame, uint32_t except)
+{
+    for (struct crowd *crowd = &c->crowd; crowd; crowd = crowd->next)
+        fanout_publish(&h->fanout, crowd, frame, except);
+}
+
 static void list_idle(struct hub *h, struct channel *c)
 {
     if (c->is_idle)
@@ -52,16 +95,18 @@ static void list_idle(struct hub *h, struct channel *c)
 
 void channel_release(struct hub *h, struct channel *c)
 {
-    if (c->n_subscribers || crowd_size(&c->crowd) || c->cached || c->is_settling || c->is_count_due)
+    bool has_output;
+    if (c->n_subscribers || c->cached || c->is_settling || c->is_count_due ||
+        !is_quiet(c, &has_output))
         return;
-    if (c->crowd.batch || c->is_idle) {
+    if (has_output || c->is_idle) {
         list_idle(h, c); // what it published in this tick is still to be written
         return;
     }
     ENSURE(!c->presence || c->presence->members.n == 0);
     free(c->presence);
     free(c->interest);
-    crowd_fini(&c->crowd);
+    free_crowds(c);
     map_remove(&h->channels, &c->node);
     counter_sub(&h->counts.channels, 1);
     free(c);
@@ -80,7 +125,7 @@ void channel_release_idle(struct hub *h)
 void channel_deliver(
     struct hub *h, struct channel *c, struct frame *frame, struct session_ref except)
 {
-    fanout_publish(&h->fanout, &c->crowd, frame, hub_live(h, except));
+    channel_fan_out(h, c, frame, hub_live(h, except));
     if (!c->interest)
         return;
     struct letter l = {.mail.kind = LETTER_EVENT,

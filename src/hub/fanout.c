@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "wire/ws.h"
 
 enum { MIN_HOLES = 16 };
 
@@ -49,11 +48,8 @@ static void push_index(uint32_t **items, uint32_t *n, uint32_t *cap, uint32_t in
 
 void fanout_encode(enum audience audience, struct batch *b, struct span text)
 {
-    ENSURE(audience == AUDIENCE_WS);
-    char *at = batch_room(b, (uint32_t)(WS_HEAD_MAX + text.len));
-    size_t head = ws_head(at, WS_TEXT, text.len);
-    memcpy(at + head, text.p, text.len);
-    batch_end_frame(b, (uint32_t)(head + text.len));
+    char *at = batch_room(b, (uint32_t)audience_room(audience, text));
+    batch_end_frame(b, (uint32_t)audience_encode(audience, at, text));
 }
 
 /* --- crowds ------------------------------------------------------------------------------ */
@@ -253,11 +249,9 @@ void fanout_direct(struct fanout *f, uint32_t index, struct span text)
 {
     struct subscriber *s = fanout_at(f, index);
     sync(f, s, index);
-    ENSURE(s->audience == AUDIENCE_WS);
-    char *at = outbox_room(f->pool, (uint32_t)(WS_HEAD_MAX + text.len));
-    size_t head = ws_head(at, WS_TEXT, text.len);
-    memcpy(at + head, text.p, text.len);
-    outbox_end_frame(f->pool, &s->out, (uint32_t)(head + text.len));
+    enum audience audience = (enum audience)s->audience;
+    char *at = outbox_room(f->pool, (uint32_t)audience_room(audience, text));
+    outbox_end_frame(f->pool, &s->out, (uint32_t)audience_encode(audience, at, text));
     counter_add(&f->counts.frames_sent, 1);
 }
 
@@ -360,6 +354,11 @@ void fanout_writable(struct fanout *f, uint32_t index)
 {
     if (fanout_at(f, index)->flags & SUBSCRIBER_PENDING)
         push_index(&f->writable, &f->n_writable, &f->cap_writable, index);
+}
+
+void fanout_rewind(struct fanout *f, uint32_t index)
+{
+    outbox_rewind(f->pool, &fanout_at(f, index)->out);
 }
 
 /* --- the flush ---------------------------------------------------------------------------------- */

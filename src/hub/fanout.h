@@ -24,8 +24,7 @@
 #include "base/frame.h"
 #include "base/outbox.h"
 #include "base/slab.h"
-
-enum audience { AUDIENCE_WS, AUDIENCES };
+#include "hub/audience.h"
 
 enum { CROWD_INLINE = 2, FANOUT_SOFT_BYTES = 64 * 1024, LATENCY_BUCKETS = 16 };
 
@@ -41,6 +40,7 @@ struct crowd {
     uint8_t audience;
     struct batch *batch; // of this tick, or NULL
     struct channel *channel;
+    struct crowd *next; // of the same channel, for another audience; owned
 };
 
 struct sub {
@@ -172,6 +172,10 @@ void fanout_raw(struct fanout *f, uint32_t index, struct span bytes);
 void fanout_encode(enum audience audience, struct batch *b, struct span text);
 
 void fanout_writable(struct fanout *f, uint32_t index);
+
+/* Its socket is gone and another will take its place: a frame that was sent in part will be
+ * sent again, whole. */
+void fanout_rewind(struct fanout *f, uint32_t index);
 void fanout_flush(struct fanout *f, uint64_t now_us, write_fn write, void *ctx);
 
 /* Looks at the slow ones; about once a second. */

@@ -230,9 +230,13 @@ bool hub_unsubscribe(struct hub *h, uint32_t index, uint32_t app, struct span ch
 
 static void forget_shared(struct hub *h)
 {
-    batch_drop(&h->setup.outboxes->batches, h->shared.batch);
+    if (!h->shared.frame)
+        return;
+    for (int i = 0; i < AUDIENCES; i++) {
+        batch_drop(&h->setup.outboxes->batches, h->shared.batches[i]);
+        h->shared.batches[i] = NULL;
+    }
     frame_drop(h->shared.frame);
-    h->shared.batch = NULL;
     h->shared.frame = NULL;
 }
 
@@ -241,13 +245,16 @@ static void send_shared(struct hub *h, uint32_t index, struct frame *frame)
 {
     if (h->shared.frame != frame) {
         forget_shared(h);
-        h->shared.batch = batch_new(&h->setup.outboxes->batches);
         frame_hold(frame); // so that its address cannot become another frame's
         h->shared.frame = frame;
-        enum audience audience = (enum audience)fanout_at(&h->fanout, index)->audience;
-        fanout_encode(audience, h->shared.batch, frame_text(frame));
     }
-    fanout_direct_batch(&h->fanout, index, h->shared.batch);
+    enum audience audience = (enum audience)fanout_at(&h->fanout, index)->audience;
+    struct batch **batch = &h->shared.batches[audience];
+    if (!*batch) {
+        *batch = batch_new(&h->setup.outboxes->batches);
+        fanout_encode(audience, *batch, frame_text(frame));
+    }
+    fanout_direct_batch(&h->fanout, index, *batch);
 }
 
 static void send_internal(struct hub *h, uint32_t index, const char *event, struct span channel)
@@ -282,7 +289,8 @@ static void join(struct hub *h, uint32_t index, const struct letter *l)
         hub_send(h, index, frame_text(l->cached));
     else if (l->traits & CHANNEL_CACHE)
         send_internal(h, index, "pusher:cache_miss", l->channel);
-    fanout_join(&h->fanout, index, &c->crowd, member);
+    enum audience audience = (enum audience)fanout_at(&h->fanout, index)->audience;
+    fanout_join(&h->fanout, index, channel_crowd(c, audience), member);
     counter_add(&h->counts.subscriptions, 1);
     if (l->traits & CHANNEL_PRIVATE)
         fanout_at(&h->fanout, index)->flags |= SUBSCRIBER_AUTHORISED;
@@ -481,6 +489,11 @@ bool hub_has_output(const struct hub *h)
 void hub_writable(struct hub *h, uint32_t index)
 {
     fanout_writable(&h->fanout, index);
+}
+
+void hub_rewind(struct hub *h, uint32_t index)
+{
+    fanout_rewind(&h->fanout, index);
 }
 
 void hub_flush(struct hub *h, uint64_t now_us, write_fn write, void *ctx)

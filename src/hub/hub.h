@@ -218,6 +218,7 @@ void hub_trim(struct hub *h);       // gives memory back
 bool hub_is_pressed(const struct hub *h);
 bool hub_has_output(const struct hub *h); // the next beats have something to do
 void hub_writable(struct hub *h, uint32_t index);
+void hub_rewind(struct hub *h, uint32_t index); // fanout_rewind
 void hub_flush(struct hub *h, uint64_t now_us, write_fn write, void *ctx);
 
 #endif

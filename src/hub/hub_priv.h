@@ -81,8 +81,8 @@ struct hub {
     uint32_t n_closing, cap_closing, at_closing;
     struct mail *facts, **last_fact; // of this beat, oldest first
     struct {
-        struct frame *frame; // the snapshot that batch holds, for one beat; held
-        struct batch *batch;
+        struct frame *frame; // the snapshot that the batches hold, for one beat; held
+        struct batch *batches[AUDIENCES];
     } shared;
 };
 
@@ -120,6 +120,12 @@ void hub_receive_answer(struct hub *h, struct letter *l, bool was_waiting);
 
 struct channel *channel_find(const struct hub *h, uint32_t app, struct span name, uint32_t hash);
 struct channel *channel_need(struct hub *h, const struct letter *l);
+
+/* Those in the channel who hear it in that encoding; made when there are none yet. */
+struct crowd *channel_crowd(struct channel *c, enum audience audience);
+
+/* To the subscribers of this worker but except. */
+void channel_fan_out(struct hub *h, struct channel *c, const struct frame *frame, uint32_t except);
 
 /* Frees the channel when nobody and nothing is left in it, now or after the flush. */
 void channel_release(struct hub *h, struct channel *c);

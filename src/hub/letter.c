@@ -88,7 +88,7 @@ static void handle(struct hub *h, struct letter *l, bool is_mail)
     case LETTER_EVENT: {
         struct channel *c = channel_find(h, l->app, l->channel, l->hash);
         if (c)
-            fanout_publish(&h->fanout, &c->crowd, l->frame, hub_live(h, l->session));
+            channel_fan_out(h, c, l->frame, hub_live(h, l->session));
         break;
     }
     case LETTER_PUBLISH:

@@ -32,6 +32,8 @@ struct config_limits {
     uint32_t pong_ms;            // 30,000 more: closed 4201
     uint32_t activity_timeout_s; // 120: told to clients
     uint32_t timestamp_s;        // 600: how far auth_timestamp may be off; 0 = any is good
+    uint32_t heartbeat_ms;       // 25,000 between two heartbeats to a client over HTTP
+    uint32_t rejoin_ms;          // 5,000 without a receiver: a session over HTTP ends
     uint32_t connections;        // 0 = as many as descriptors allow
     uint32_t connections_per_ip; // 0 = no limit
 };

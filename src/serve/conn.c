@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "serve/call.h"
+#include "serve/fallback.h"
 #include "serve/ip.h"
 #include "serve/session.h"
 
@@ -20,8 +21,10 @@ enum {
 };
 
 static const uint8_t may_become[CONN_STATES] = {
-    [CONN_HEAD] = 1 << CONN_ANSWER | 1 << CONN_STREAM | 1 << CONN_CLOSING | 1 << CONN_DEAD,
+    [CONN_HEAD] = 1 << CONN_ANSWER | 1 << CONN_STREAM | 1 << CONN_RECEIVE | 1 << CONN_CLOSING |
+                  1 << CONN_DEAD,
     [CONN_ANSWER] = 1 << CONN_HEAD | 1 << CONN_CLOSING | 1 << CONN_DEAD,
+    [CONN_RECEIVE] = 1 << CONN_HEAD | 1 << CONN_CLOSING | 1 << CONN_DEAD,
     [CONN_STREAM] = 1 << CONN_CLOSING | 1 << CONN_DEAD,
     [CONN_CLOSING] = 1 << CONN_DEAD,
 };
@@ -120,14 +123,18 @@ void conn_kill(struct serve *s, struct conn *c)
 {
     if (c->state == CONN_DEAD)
         return;
+    bool is_answering = c->state == CONN_ANSWER;
     conn_become(s, c, CONN_DEAD); // first: what ends the session must find it dead
-    if (c->session != SLAB_NONE)
+    if (c->flags & CONN_FALLBACK)
+        fallback_lost(s, c);
+    else if (c->session != SLAB_NONE)
         session_close(s, session_at(s, c->session), CLOSE_PEER_GONE, 0);
     serve_count(s, COUNTER_ABANDONED_BYTES, c->out.bytes);
     outbox_clear(&s->outboxes, &c->out);
     ws_reader_fini(&c->ws);
     drop_intake(c);
-    call_free(c->call);
+    if (is_answering)
+        call_free(c->call);
     c->call = NULL;
 }
 
@@ -165,6 +172,8 @@ void conn_finish(struct serve *s, struct conn *c)
     if (c->state == CONN_DEAD || c->state == CONN_CLOSING)
         return;
     conn_become(s, c, CONN_CLOSING);
+    if (c->flags & CONN_FALLBACK)
+        fallback_lost(s, c);
     c->since_ms = s->now_ms;
     ws_reader_fini(&c->ws);
     drop_intake(c);
@@ -244,7 +253,7 @@ void conn_flush(struct serve *s, struct conn *c)
 
 /* --- input ---------------------------------------------------------------------------------------------- */
 
-static void read_again(struct serve *s, struct conn *c)
+void conn_read_later(struct serve *s, struct conn *c)
 {
     if (c->flags & CONN_AGAIN)
         return;
@@ -265,10 +274,13 @@ static bool may_read(const struct serve *s, const struct conn *c)
     case CONN_STREAM:
         if (c->flags & CONN_ECHO)
             return c->out.bytes <= s->config->debug.echo_outbox_bytes / 2;
+        if (c->flags & CONN_FALLBACK)
+            return fallback_may_read(s, fallback_at(s, c->fallback));
         return !session_is_waiting(s, session_at(s, c->session));
     case CONN_CLOSING:
         return true;
     case CONN_ANSWER:
+    case CONN_RECEIVE:
     case CONN_DEAD:
     case CONN_STATES:
         break;
@@ -307,8 +319,10 @@ static void start_request(
 {
     static _Thread_local uint32_t serial;
     c->serial = ++serial; // never another conn's, so a late answer finds nobody
-    c->flags &= (uint16_t) ~(CONN_LAST | CONN_HEAD_ONLY);
+    c->flags &= (uint16_t) ~(CONN_LAST | CONN_HEAD_ONLY | CONN_HTTP10);
     c->flags |= CONN_USED;
+    if (head->minor == 0)
+        c->flags |= CONN_HTTP10;
     if (!head->is_keep_alive)
         c->flags |= CONN_LAST;
     if (head->method == HTTP_HEAD)
@@ -437,6 +451,20 @@ static void answer_close(struct serve *s, struct conn *c, struct span payload)
     conn_finish(s, c);
 }
 
+static void refuse_frame(struct serve *s, struct conn *c, uint16_t code)
+{
+    enum close_reason why = code == WS_TOO_BIG    ? CLOSE_TOO_BIG
+                            : code == WS_BAD_DATA ? CLOSE_BAD_UTF8
+                                                  : CLOSE_PROTOCOL_ERROR;
+    if (c->session != SLAB_NONE) {
+        session_close(s, session_at(s, c->session), why, code);
+        return;
+    }
+    char bytes[2] = {(char)(code >> 8), (char)code};
+    conn_send_frame(s, c, WS_CLOSE, span_of(bytes, sizeof bytes));
+    conn_finish(s, c);
+}
+
 static void take_message(struct serve *s, struct conn *c, const struct ws_message *m)
 {
     serve_count(s, COUNTER_MESSAGES_IN, 1);
@@ -455,29 +483,19 @@ static void take_message(struct serve *s, struct conn *c, const struct ws_messag
     case WS_BINARY:
         if (c->flags & CONN_ECHO)
             conn_send_frame(s, c, m->kind, m->data);
+        else if (m->kind == WS_TEXT && (c->flags & CONN_FALLBACK))
+            sockjs_receive(s, c, m->data);
         else if (m->kind == WS_TEXT)
             session_message(s, session_at(s, c->session), m->data);
-        else
+        else if (c->session != SLAB_NONE)
             session_close(s, session_at(s, c->session), CLOSE_BINARY, 0);
+        else
+            refuse_frame(s, c, WS_UNSUPPORTED);
         break;
     case WS_PONG:
     case WS_CONTINUATION:
         break;
     }
-}
-
-static void refuse_frame(struct serve *s, struct conn *c, uint16_t code)
-{
-    enum close_reason why = code == WS_TOO_BIG    ? CLOSE_TOO_BIG
-                            : code == WS_BAD_DATA ? CLOSE_BAD_UTF8
-                                                  : CLOSE_PROTOCOL_ERROR;
-    if (c->session != SLAB_NONE) {
-        session_close(s, session_at(s, c->session), why, code);
-        return;
-    }
-    char bytes[2] = {(char)(code >> 8), (char)code};
-    conn_send_frame(s, c, WS_CLOSE, span_of(bytes, sizeof bytes));
-    conn_finish(s, c);
 }
 
 static struct span feed_frames(struct serve *s, struct conn *c, struct span input)
@@ -515,7 +533,7 @@ static void feed(struct serve *s, struct conn *c, struct span input)
         if (input.len == before)
             break;
     }
-    if (c->state == CONN_HEAD || c->state == CONN_ANSWER || c->state == CONN_STREAM)
+    if (c->state != CONN_CLOSING && c->state != CONN_DEAD)
         park(c, input);
     if (c->in && !c->in->in_body && !c->in->parked.len)
         drop_intake(c);
@@ -572,7 +590,7 @@ void conn_read(struct serve *s, struct conn *c)
             return;
         }
     }
-    read_again(s, c);
+    conn_read_later(s, c);
 }
 
 void conn_resume(struct serve *s, struct conn *c)
@@ -583,7 +601,7 @@ void conn_resume(struct serve *s, struct conn *c)
     if (kept)
         feed(s, c, span_of(s->input, kept));
     if (c->state != CONN_DEAD && (c->flags & CONN_UNREAD))
-        read_again(s, c);
+        conn_read_later(s, c);
     else if (c->state == CONN_HEAD && (c->flags & CONN_HANGUP))
         peer_ended(s, c);
 }
@@ -599,7 +617,11 @@ bool conn_event(struct serve *s, const struct loop_event *e)
         return false;
     if (e->is_hangup)
         c->flags |= CONN_HANGUP;
-    if (e->is_writable && c->session != SLAB_NONE)
+    if (c->state == CONN_RECEIVE && e->is_hangup)
+        fallback_hangup(s, fallback_at(s, c->fallback));
+    if (e->is_writable && c->state == CONN_RECEIVE)
+        fallback_writable(s, fallback_at(s, c->fallback));
+    else if (e->is_writable && c->session != SLAB_NONE)
         hub_writable(s->hub, c->session);
     else if (e->is_writable && (c->flags & CONN_PENDING))
         conn_touch(s, c);
@@ -635,7 +657,7 @@ void conn_sweep(struct serve *s, struct conn *c)
         sweep_head(s, c, waited);
         break;
     case CONN_STREAM:
-        if (c->session != SLAB_NONE)
+        if (c->session != SLAB_NONE && !(c->flags & CONN_FALLBACK))
             session_sweep(s, session_at(s, c->session));
         break;
     case CONN_CLOSING:
@@ -647,7 +669,8 @@ void conn_sweep(struct serve *s, struct conn *c)
             conn_kill(s, c);
         }
         break;
-    case CONN_ANSWER: // another worker of this process answers: it always does
+    case CONN_ANSWER:  // another worker of this process answers: it always does
+    case CONN_RECEIVE: // the fallback is looked at itself
     case CONN_DEAD:
     case CONN_STATES:
         break;

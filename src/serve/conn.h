@@ -37,7 +37,10 @@ enum {
     CONN_LINGER = 1 << 9,     // CLOSING: a slow reader gets longer to take the end
     CONN_LAST = 1 << 10,      // no request after this one
     CONN_HEAD_ONLY = 1 << 11, // the request is HEAD: the answer has no body
-    CONN_USED = 1 << 12       // it has carried a request
+    CONN_USED = 1 << 12,      // it has carried a request
+    CONN_FALLBACK = 1 << 13,  // it is the receiver of a fallback
+    CONN_HTTP10 = 1 << 14,    // the request is HTTP/1.0: the answer has no chunks
+    CONN_BROKEN = 1 << 15     // writing failed
 };
 
 /* The read buffer: the longest parked head there can be, and one read. */
@@ -57,8 +60,11 @@ struct conn {
     uint8_t state;
     struct ws_reader ws;
     struct intake *in; // NULL while there is nothing to keep
-    struct call *call; // ANSWER: what the answers are gathered in
-    struct ip *ip;     // NULL unless connections are counted by address
+    union {
+        struct call *call; // ANSWER: what the answers are gathered in
+        uint32_t fallback; // with CONN_FALLBACK: its index
+    };
+    struct ip *ip; // NULL unless connections are counted by address
 };
 
 static inline struct conn *conn_at(const struct serve *s, uint32_t index)
@@ -66,11 +72,20 @@ static inline struct conn *conn_at(const struct serve *s, uint32_t index)
     return slab_at(&s->conns, index);
 }
 
+/* Where hub_flush writes for a session that this conn alone carries. */
+static inline uint32_t conn_wire(const struct conn *c)
+{
+    return c->stream.tls ? SERVE_WIRE_CONN | c->index : (uint32_t)c->stream.fd;
+}
+
 void conn_accept(struct serve *s, int fd, bool is_tls);
 void conn_become(struct serve *s, struct conn *c, enum conn_state next);
 
 /* The socket is readable, or may be read again. */
 void conn_read(struct serve *s, struct conn *c);
+
+/* The same in the next turn: for whoever is in the middle of another conn's input. */
+void conn_read_later(struct serve *s, struct conn *c);
 
 /* What was parked is taken up again: the session or request it waited for is done. */
 void conn_resume(struct serve *s, struct conn *c);
@@ -120,6 +135,12 @@ unsigned route_worker(const struct serve *s, const struct http_head *head);
 
 /* How many body bytes the request may have. */
 size_t route_body_limit(const struct serve *s, const struct http_head *head);
+
+/* The protocol that a query names: -1 = none, 0 = not a number. */
+int route_protocol(struct span query);
+
+/* True when no further session is to be opened. */
+bool route_is_full(const struct serve *s);
 
 /* The path behind the configured prefix; false when it does not begin with it. */
 bool route_path(const struct serve *s, struct span path, struct span *rest);

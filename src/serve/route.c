@@ -11,6 +11,7 @@
 #include "serve/api_auth.h"
 #include "serve/assets.h"
 #include "serve/conn.h"
+#include "serve/fallback.h"
 #include "serve/metrics.h"
 #include "serve/session.h"
 #include "wire/pusher.h"
@@ -19,7 +20,7 @@ static const char text_plain[] = "text/plain; charset=utf-8";
 
 /* --- answers ------------------------------------------------------------------------------------- */
 
-static const char *date_now(struct serve *s)
+const char *serve_date(struct serve *s)
 {
     int64_t now_s = clock_wall_ms() / 1000;
     if (now_s != s->date_s) {
@@ -35,7 +36,7 @@ void conn_reply(struct serve *s, struct conn *c, const struct reply *r)
     bool is_last = (c->flags & CONN_LAST) || atomic_load(&s->house->is_draining);
     int n = snprintf(head, sizeof head,
         "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Length: %zu\r\n%s%s%s%s%s\r\n", r->status,
-        http_reason(r->status), date_now(s), r->body.len, r->type ? "Content-Type: " : "",
+        http_reason(r->status), serve_date(s), r->body.len, r->type ? "Content-Type: " : "",
         r->type ? r->type : "", r->type ? "\r\n" : "", r->headers ? r->headers : "",
         is_last ? "Connection: close\r\n" : "");
     ENSURE(n > 0 && (size_t)n < sizeof head);
@@ -101,16 +102,26 @@ unsigned route_worker(const struct serve *s, const struct http_head *head)
 {
     uint64_t worker;
     struct span path;
-    if (route_path(s, head->path, &path) && is_worker_path(s, path, &worker))
+    struct fallback_path fallback;
+    if (!route_path(s, head->path, &path))
+        return s->worker;
+    if (is_worker_path(s, path, &worker))
         return (unsigned)worker;
+    if (!head->wants_websocket && fallback_path(path, &fallback) && fallback.name.len)
+        return (unsigned)((uint64_t)hash_bytes(0, fallback.name) * s->house->n_workers >> 32);
     return s->worker;
 }
 
 size_t route_body_limit(const struct serve *s, const struct http_head *head)
 {
     struct span path;
-    if (route_path(s, head->path, &path) && span_starts(path, "/apps/"))
+    struct fallback_path fallback;
+    if (!route_path(s, head->path, &path))
+        return s->config->limits.body_bytes;
+    if (span_starts(path, "/apps/"))
         return api_body_limit(s, path);
+    if (fallback_path(path, &fallback) && fallback.verb == FALLBACK_SEND)
+        return fallback_body_limit(s);
     return s->config->limits.body_bytes;
 }
 
@@ -180,20 +191,15 @@ static void refuse_session(
     conn_finish(s, c);
 }
 
-static int read_protocol(const struct http_head *head)
+int route_protocol(struct span query)
 {
     struct buf text = {0};
     uint64_t version = 0;
-    bool is_given = api_param(head->query, "protocol", &text);
+    bool is_given = api_param(query, "protocol", &text);
     if (!text_to_u64(buf_span(&text), &version) || version > 1000)
         version = 0;
     buf_fini(&text);
     return is_given ? (int)version : -1;
-}
-
-static uint32_t wire_of(const struct conn *c)
-{
-    return c->stream.tls ? SERVE_WIRE_CONN | c->index : (uint32_t)c->stream.fd;
 }
 
 static void open_session(struct serve *s, struct conn *c, const struct http_head *head,
@@ -209,15 +215,15 @@ static void open_session(struct serve *s, struct conn *c, const struct http_head
     }
     conn_become(s, c, CONN_STREAM);
     struct session_opts opts = {.app = claim->app->slot,
-        .wire = wire_of(c),
-        .conn = c->index,
+        .wire = conn_wire(c),
+        .at = c->index,
         .audience = AUDIENCE_WS,
         .protocol = (uint8_t)(claim->protocol == -1 ? 7 : claim->protocol),
         .is_tls = claim->is_tls};
     c->session = session_open(s, &opts, write_101(head, text))->index;
 }
 
-static bool is_full(const struct serve *s)
+bool route_is_full(const struct serve *s)
 {
     uint64_t most =
         s->config->limits.connections ? s->config->limits.connections : s->house->capacity;
@@ -234,8 +240,8 @@ static void upgrade_app(
     struct session_claim claim = {.app = config_app_by_key(s->config, buf_span(&key)),
         .origin = head->origin,
         .is_tls = c->flags & CONN_TLS,
-        .protocol = read_protocol(head)};
-    enum close_reason why = is_full(s) ? CLOSE_OVER_CAPACITY : session_check(&claim);
+        .protocol = route_protocol(head->query)};
+    enum close_reason why = route_is_full(s) ? CLOSE_OVER_CAPACITY : session_check(&claim);
     if (why == CLOSE_REASONS) {
         open_session(s, c, head, &claim);
     } else {
@@ -259,6 +265,7 @@ static void upgrade_app(
 static void upgrade(struct serve *s, struct conn *c, const struct http_head *head, struct span path)
 {
     char text[512];
+    struct fallback_path fallback;
     c->flags &= (uint16_t)~CONN_LAST;
     if (!span_is(head->ws_version, "13")) {
         c->flags |= CONN_LAST;
@@ -270,6 +277,9 @@ static void upgrade(struct serve *s, struct conn *c, const struct http_head *hea
         conn_send(s, c, write_101(head, text));
         conn_become(s, c, CONN_STREAM);
         c->flags |= CONN_ECHO;
+    } else if (fallback_path(path, &fallback) && fallback.verb == FALLBACK_WEBSOCKET) {
+        conn_send(s, c, write_101(head, text));
+        sockjs_begin(s, c);
     } else if (span_starts(path, "/app/") && !memchr(path.p + 5, '/', path.len - 5)) {
         upgrade_app(s, c, head, span_from(path, 5));
     } else {
@@ -422,6 +432,7 @@ static void redirect_to_prefix(struct serve *s, struct conn *c)
 void route_request(struct serve *s, struct conn *c, const struct http_head *head, struct span body)
 {
     struct span path;
+    struct fallback_path fallback;
     bool is_get = head->method == HTTP_GET || head->method == HTTP_HEAD;
     bool is_ours = route_path(s, head->path, &path);
     if (head->wants_websocket)
@@ -438,6 +449,10 @@ void route_request(struct serve *s, struct conn *c, const struct http_head *head
         conn_reply_text(s, c, 404, "404 NOT FOUND");
     else if (is_get && s->config->path_prefix[0] && span_is(head->path, s->config->path_prefix))
         redirect_to_prefix(s, c);
+    else if (fallback_path(path, &fallback))
+        fallback_request(s, c, head, &fallback, body);
+    else if (span_starts(path, "/events/"))
+        events_request(s, c, head, span_from(path, 8));
     else if (span_starts(path, "/apps/"))
         api_request(s, c, head, path, body);
     else if (s->config->has_default_app && span_is(path, "/demo/publish"))

@@ -14,6 +14,7 @@
 #include "net/listener.h"
 #include "serve/call.h"
 #include "serve/conn.h"
+#include "serve/fallback.h"
 #include "serve/session.h"
 
 enum {
@@ -21,7 +22,7 @@ enum {
     TOKEN_LISTENER, // and the next one: the TLS listener
     ACCEPTS_PER_TURN = 256,
     SWEEP_MS = 1000 / SWEEP_PHASES,
-    DRAIN_STEP_MS = 5,
+    STEP_MS = 5,           // while something has to happen soon
     DRAIN_RATE = 1000,     // sessions sent away per second when the window is long enough
     DRAIN_GRACE_MS = 1000, // for the ends of connections after the last was sent away
     TRIM_CROWD = 1000      // connections fewer than at the peak: give memory back
@@ -81,6 +82,7 @@ struct serve *serve_new(const struct serve_setup *setup)
     outbox_pool_init(&s->outboxes);
     slab_init(&s->conns, sizeof(struct conn));
     slab_init(&s->sessions, sizeof(struct session));
+    slab_init(&s->fallbacks, sizeof(struct fallback));
     struct hub_setup hub = {.worker = s->worker,
         .n_workers = s->house->n_workers,
         .outboxes = &s->outboxes,
@@ -108,10 +110,10 @@ void serve_wait(struct serve *s)
 {
     int timeout = SWEEP_MS;
     /* Closing and resuming at the end of a turn may have left something to write. */
-    if (s->n_again || s->n_touched || hub_has_output(s->hub))
+    if (s->n_again || s->n_touched || s->n_answered || hub_has_output(s->hub))
         timeout = 0;
-    else if (s->drain.is_on)
-        timeout = DRAIN_STEP_MS;
+    else if (s->drain.is_on || s->n_early)
+        timeout = STEP_MS;
     loop_wait(&s->loop, timeout);
     update_time(s);
 }
@@ -208,7 +210,7 @@ static void begin_drain(struct serve *s, struct mail *mail)
     s->drain.is_on = true;
     s->drain.from_ms = s->now_ms;
     s->drain.window_ms = letter->window_ms;
-    s->drain.n_then = s->lists[CONN_STREAM].n;
+    s->drain.n_then = s->lists[CONN_STREAM].n + s->lists[CONN_RECEIVE].n;
     free(letter);
 }
 
@@ -265,11 +267,22 @@ static void sweep_piece(struct serve *s, uint32_t piece)
     }
 }
 
+static void sweep_fallbacks(struct serve *s, uint32_t piece)
+{
+    const struct slab_piece *p = &s->fallbacks.pieces[piece];
+    for (uint32_t i = 0; p->live && p->items && i < p->fresh; i++) {
+        struct fallback *f = fallback_at(s, piece << SLAB_SHIFT | i);
+        if (f->state != FALLBACK_DEAD)
+            fallback_sweep(s, f);
+    }
+}
+
 static void give_back(struct serve *s)
 {
     uint32_t n = s->conns.live;
     slab_trim(&s->conns);
     slab_trim(&s->sessions);
+    slab_trim(&s->fallbacks);
     hub_trim(s->hub);
     batch_pool_trim(&s->outboxes.batches);
     if (n > s->peak_conns)
@@ -293,6 +306,8 @@ static void sweep(struct serve *s)
 {
     for (uint32_t p = s->sweep_phase; p < s->conns.n_pieces; p += SWEEP_PHASES)
         sweep_piece(s, p);
+    for (uint32_t p = s->sweep_phase; p < s->fallbacks.n_pieces; p += SWEEP_PHASES)
+        sweep_fallbacks(s, p);
     s->sweep_phase = (s->sweep_phase + 1) % SWEEP_PHASES;
     if (s->is_accept_paused && !s->drain.is_on) {
         s->is_accept_paused = false;
@@ -316,6 +331,26 @@ static void close_idle(struct serve *s)
     }
 }
 
+/* Sockets before receivers: a client that receives over HTTP may be between two requests. */
+static struct conn *oldest(const struct serve *s)
+{
+    struct list_node *node = s->lists[CONN_STREAM].first;
+    if (!node)
+        node = s->lists[CONN_RECEIVE].first;
+    return node ? CONTAINER_OF(node, struct conn, node) : NULL;
+}
+
+static void send_away(struct serve *s, struct conn *c)
+{
+    uint32_t session = c->session;
+    if (c->flags & CONN_FALLBACK)
+        session = fallback_at(s, c->fallback)->session;
+    if (session != SLAB_NONE)
+        session_close(s, session_at(s, session), CLOSE_SHUTDOWN, 0);
+    else
+        conn_finish(s, c);
+}
+
 /* The oldest sessions go first, spread over the window: they come back all at once otherwise,
  * somewhere else. */
 static void drain(struct serve *s)
@@ -325,15 +360,13 @@ static void drain(struct serve *s)
     close_idle(s);
     if (passed < s->drain.window_ms)
         due = due * passed / s->drain.window_ms;
-    while (s->lists[CONN_STREAM].first && (s->drain.n_gone < due || passed >= s->drain.window_ms)) {
-        struct conn *c = CONTAINER_OF(s->lists[CONN_STREAM].first, struct conn, node);
+    struct conn *c;
+    while ((c = oldest(s)) && (s->drain.n_gone < due || passed >= s->drain.window_ms)) {
         s->drain.n_gone++;
-        if (c->session != SLAB_NONE)
-            session_close(s, session_at(s, c->session), CLOSE_SHUTDOWN, 0);
-        else
-            conn_finish(s, c);
+        send_away(s, c);
     }
-    uint32_t busy = s->lists[CONN_STREAM].n + s->lists[CONN_HEAD].n + s->lists[CONN_ANSWER].n;
+    uint32_t busy = s->lists[CONN_STREAM].n + s->lists[CONN_RECEIVE].n + s->lists[CONN_HEAD].n +
+                    s->lists[CONN_ANSWER].n;
     bool is_late = passed >= s->drain.window_ms + DRAIN_GRACE_MS;
     if ((busy || s->lists[CONN_CLOSING].n) && !is_late)
         return;
@@ -346,6 +379,8 @@ void serve_timers(struct serve *s)
 {
     if (s->drain.is_on)
         drain(s);
+    if (s->n_early)
+        fallback_sweep_early(s);
     if (s->now_ms - s->swept_ms < SWEEP_MS)
         return;
     s->swept_ms = s->now_ms;
@@ -387,8 +422,7 @@ void serve_settle(struct serve *s)
             if (!(session->flags & SESSION_WAITING))
                 continue;
             session->flags &= (uint8_t)~SESSION_WAITING;
-            if (session->conn != SLAB_NONE)
-                conn_resume(s, conn_at(s, session->conn));
+            session_resume(s, session);
         }
         relieve(s);
     } while (hub_is_unsettled(s->hub));
@@ -401,6 +435,8 @@ void serve_settle(struct serve *s)
 static int64_t write_wire(void *ctx, uint32_t wire, const char *bytes, size_t len)
 {
     struct serve *s = ctx;
+    if (wire & SERVE_WIRE_FALLBACK)
+        return fallback_write(s, wire & ~SERVE_WIRE_FALLBACK, bytes, len);
     if (wire & SERVE_WIRE_CONN)
         return stream_write(&conn_at(s, wire & ~SERVE_WIRE_CONN)->stream, bytes, len);
     for (;;) {
@@ -416,12 +452,8 @@ static int64_t write_wire(void *ctx, uint32_t wire, const char *bytes, size_t le
 static void resume_drained(struct serve *s)
 {
     uint32_t index;
-    while (hub_next_drained(s->hub, &index)) {
-        const struct session *session = session_at(s, index);
-        struct conn *c = session->conn == SLAB_NONE ? NULL : conn_at(s, session->conn);
-        if (c && ((c->flags & CONN_UNREAD) || c->in))
-            conn_resume(s, c);
-    }
+    while (hub_next_drained(s->hub, &index))
+        session_resume(s, session_at(s, index));
 }
 
 static void flush_conns(struct serve *s)
@@ -442,6 +474,7 @@ void serve_flush(struct serve *s)
 {
     flush_conns(s);
     hub_flush(s->hub, clock_us(), write_wire, s);
+    fallback_answer(s);
     resume_drained(s);
     close_decided(s);
     flush_conns(s);
@@ -462,6 +495,7 @@ static void end_all(struct serve *s)
     for (int state = 0; state < CONN_DEAD; state++)
         while (s->lists[state].first)
             conn_kill(s, CONTAINER_OF(s->lists[state].first, struct conn, node));
+    fallback_free_all(s);
     conn_reap(s);
 }
 
@@ -473,6 +507,8 @@ static void free_one(struct serve *s)
             close(s->listeners[i]);
     slab_fini(&s->conns);
     slab_fini(&s->sessions);
+    slab_fini(&s->fallbacks);
+    map_fini(&s->fallback_names);
     outbox_pool_fini(&s->outboxes);
     mailbox_fini(&s->mailbox);
     loop_fini(&s->loop);
@@ -483,6 +519,9 @@ static void free_one(struct serve *s)
     buf_fini(&s->words);
     free(s->again);
     free(s->touched);
+    free(s->answered);
+    free(s->early);
+    buf_fini(&s->line);
     free(s->input);
     free(s);
 }

@@ -13,6 +13,7 @@
 #include "base/counter.h"
 #include "base/err.h"
 #include "base/list.h"
+#include "base/map.h"
 #include "base/outbox.h"
 #include "base/slab.h"
 #include "hub/hub.h"
@@ -36,8 +37,8 @@ enum counter_name {
 };
 
 /*
- *   HEAD ──► ANSWER ──► HEAD …          (keep-alive)
- *     │         └──────────┐
+ *   HEAD ──► ANSWER, RECEIVE ──► HEAD …    (keep-alive)
+ *     │              └────────┐
  *     └──► STREAM ─► CLOSING ─┴─► DEAD
  *
  * Each state is a list in the worker; a conn is on exactly one of them, so the lengths of
@@ -47,6 +48,7 @@ enum conn_state {
     CONN_HEAD,    // reading an HTTP request
     CONN_ANSWER,  // waiting for other workers to answer it
     CONN_STREAM,  // attached to a session, or the echo route
+    CONN_RECEIVE, // the answer is a session's output, now or when there is some
     CONN_CLOSING, // last bytes are on their way; input is thrown away
     CONN_DEAD,    // freed at the end of this tick
     CONN_STATES
@@ -95,6 +97,9 @@ struct house {
  * go through TLS. */
 #define SERVE_WIRE_CONN 0x80000000U
 
+/* With this bit it is the index of a fallback. */
+#define SERVE_WIRE_FALLBACK 0x40000000U
+
 struct serve {
     unsigned worker;
     struct house *house;
@@ -104,7 +109,8 @@ struct serve {
     struct hub *hub;
     struct config *config;   // held
     struct tls_context *tls; // held; NULL without TLS
-    struct slab conns, sessions;
+    struct slab conns, sessions, fallbacks;
+    struct map fallback_names;
     struct list lists[CONN_STATES];
     struct serve_stats stats;
     uint64_t now_us;
@@ -115,6 +121,10 @@ struct serve {
     char *input;               // the one read buffer
     uint32_t *again, *touched; // conns to read again, conns with output to flush
     uint32_t n_again, cap_again, n_touched, cap_touched;
+    uint32_t *answered; // fallbacks to look at after the flush
+    uint32_t n_answered, cap_answered;
+    uint32_t *early; // fallbacks with posts that wait for others
+    uint32_t n_early, cap_early;
     unsigned sweep_phase;
     uint32_t swept_ms;
     uint32_t peak_conns; // since memory was last given back
@@ -128,6 +138,7 @@ struct serve {
     char date[32]; // the Date header's value
     int64_t date_s;
     struct buf scratch, scratch2, words; // valid within one message or request
+    struct buf line;                     // a message that came in a post
 };
 
 struct serve_setup {
@@ -156,6 +167,8 @@ void serve_reap(struct serve *s);    // 7. the only free
 
 /* Takes the letter.  Thread: any. */
 void serve_post(struct serve *s, struct mail *letter);
+
+const char *serve_date(struct serve *s); // the Date header's value now
 
 struct new_config {
     struct mail mail;

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "serve/conn.h"
+#include "serve/fallback.h"
 #include "wire/pusher.h"
 #include "wire/socket_id.h"
 
@@ -97,13 +98,13 @@ struct session *session_open(struct serve *s, const struct session_opts *opts, s
     ENSURE(index < 1U << 24); // a socket_id has room for as many
     struct session *session = slab_claim(&s->sessions, index);
     *session = (struct session){.index = index,
-        .conn = opts->conn,
+        .at = opts->at,
         .nonce = nonce,
         .app = opts->app,
         .opened_ms = s->now_ms,
         .heard_ms = s->now_ms,
         .state = SESSION_OPENING,
-        .flags = opts->is_tls ? SESSION_TLS : 0,
+        .flags = (opts->is_tls ? SESSION_TLS : 0) | (opts->is_fallback ? SESSION_FALLBACK : 0),
         .protocol = opts->protocol};
     char id[SOCKET_ID_MAX];
     struct buf *out = &s->scratch;
@@ -173,20 +174,25 @@ static void say_goodbye(struct serve *s, struct conn *c, const struct session *s
 
 void session_close(struct serve *s, struct session *session, enum close_reason why, uint16_t code)
 {
-    struct conn *c = session->conn == SLAB_NONE ? NULL : conn_at(s, session->conn);
+    bool is_fallback = session->flags & SESSION_FALLBACK;
+    struct conn *c = is_fallback || session->at == SLAB_NONE ? NULL : conn_at(s, session->at);
     bool is_dead = !c || c->state == CONN_DEAD;
     struct session gone = *session;
+    struct outbox rest = {0};
     if (!code)
         code = close_code(why);
     session->state = SESSION_CLOSING;
     counter_add(&s->stats.closes[why], 1);
     log_close(s, session, why, code);
-    hub_close(s->hub, session->index, is_dead ? NULL : &c->out);
+    hub_close(s->hub, session->index, is_fallback ? &rest : is_dead ? NULL : &c->out);
     free(session->rate);
     session->state = SESSION_DEAD;
     slab_unclaim(&s->sessions, session->index);
     counter_sub(&s->stats.sessions, 1);
     app_disconnect(gone.app);
+    if (is_fallback)
+        fallback_end(s, fallback_at(s, gone.at),
+            &(struct fallback_end){.why = why, .code = code, .rest = &rest});
     if (!c)
         return;
     c->session = SLAB_NONE;
@@ -194,6 +200,14 @@ void session_close(struct serve *s, struct session *session, enum close_reason w
         conn_kill(s, c);
     else if (!is_dead)
         say_goodbye(s, c, &gone, why, code);
+}
+
+void session_resume(struct serve *s, struct session *session)
+{
+    if (session->flags & SESSION_FALLBACK)
+        fallback_resume(s, fallback_at(s, session->at));
+    else if (session->at != SLAB_NONE)
+        conn_resume(s, conn_at(s, session->at));
 }
 
 void session_pong(struct serve *s, struct session *session, struct span payload)
@@ -212,6 +226,12 @@ void session_pong(struct serve *s, struct session *session, struct span payload)
 static void check_silence(struct serve *s, struct session *session)
 {
     const struct config_limits *limits = &s->config->limits;
+    if (session->flags & SESSION_FALLBACK) {
+        if (fallback_proves_life(fallback_at(s, session->at)) &&
+            s->now_ms - session->heard_ms >= limits->idle_ms + limits->pong_ms)
+            session_close(s, session, CLOSE_PONG_TIMEOUT, 0);
+        return;
+    }
     if (session->flags & SESSION_PINGED) {
         if (s->now_ms - session->pinged_ms >= limits->pong_ms)
             session_close(s, session, CLOSE_PONG_TIMEOUT, 0);

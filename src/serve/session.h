@@ -3,9 +3,9 @@
  *   OPENING ─► OPEN ─► CLOSING ─► DEAD
  *
  * OPENING lasts from the upgrade to connection_established and CLOSING from the reason to
- * the last subscription's end; with a WebSocket both are over within one call.  A session has
- * at most one attached conn.  Its index is also that of its subscriber in the hub, which owns
- * the pending output and the subscriptions.
+ * the last subscription's end; both are over within one call.  A session is carried by one
+ * conn for all its life, or by a fallback (fallback.h), whose conns come and go.  Its index is
+ * also that of its subscriber in the hub, which owns the pending output and the subscriptions.
  */
 #ifndef SERVE_SESSION_H
 #define SERVE_SESSION_H
@@ -19,7 +19,8 @@ enum session_state { SESSION_DEAD, SESSION_OPENING, SESSION_OPEN, SESSION_CLOSIN
 enum {
     SESSION_WAITING = 1 << 0, // an answer from another worker: input waits
     SESSION_PINGED = 1 << 1,  // silent, and asked whether it is alive
-    SESSION_TLS = 1 << 2
+    SESSION_TLS = 1 << 2,
+    SESSION_FALLBACK = 1 << 3 // at is a fallback's index
 };
 
 enum { SESSION_PONG_PENDING = 64 * 1024 }; // bytes: no pongs beyond, for one who does not read
@@ -28,7 +29,7 @@ struct rate; // when the last client events came
 
 struct session {
     uint32_t index;
-    uint32_t conn; // SLAB_NONE = none attached
+    uint32_t at; // index of its conn or its fallback; SLAB_NONE = neither
     uint32_t nonce;
     uint32_t app; // slot
     uint32_t opened_ms, heard_ms, pinged_ms;
@@ -40,7 +41,8 @@ struct session {
 struct session_opts {
     uint32_t app;
     uint32_t wire; // for the hub's writer
-    uint32_t conn; // SLAB_NONE = none yet
+    uint32_t at;   // index of the conn or, with is_fallback, of the fallback
+    bool is_fallback;
     enum audience audience;
     uint8_t protocol;
     bool is_tls;
@@ -67,6 +69,9 @@ void session_close(struct serve *s, struct session *session, enum close_reason w
 
 /* Looks at the session's clocks.  Afterwards it may be gone. */
 void session_sweep(struct serve *s, struct session *session);
+
+/* The wait is over, or output has drained: what was kept of its input is taken up again. */
+void session_resume(struct serve *s, struct session *session);
 
 /* Answers a WebSocket ping. */
 void session_pong(struct serve *s, struct session *session, struct span payload);

@@ -97,7 +97,7 @@ static struct session *open_session(uint32_t wire)
     CHECK_EQ(session_check(&claim), CLOSE_REASONS);
     struct session_opts opts = {.app = config->apps[0].slot,
         .wire = wire,
-        .conn = SLAB_NONE,
+        .at = SLAB_NONE,
         .audience = AUDIENCE_WS,
         .protocol = 7};
     return session_open(serve, &opts, span_of(NULL, 0));

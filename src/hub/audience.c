@@ -1,0 +1,99 @@
+/* One event's text in the encodings of the transports. */
+#include "base/base.h"
+
+#include "hub/audience.h"
+
+#include "wire/chunk.h"
+#include "wire/sockjs.h"
+#include "wire/ws.h"
+
+static const char data_field[] = "data: ";
+
+enum { DATA_FIELD = sizeof data_field - 1 };
+
+size_t audience_room(enum audience audience, struct span text)
+{
+    switch (audience) {
+    case AUDIENCE_LINE:
+        return CHUNK_HEAD_MAX + sockjs_message_bytes(text) + 1 + CHUNK_TAIL;
+    case AUDIENCE_SOCKJS:
+        return WS_HEAD_MAX + sockjs_message_bytes(text);
+    case AUDIENCE_STREAM:
+        return CHUNK_HEAD_MAX + DATA_FIELD + text.len + 2 + CHUNK_TAIL;
+    case AUDIENCE_WS:
+    case AUDIENCES:
+        break;
+    }
+    return WS_HEAD_MAX + text.len;
+}
+
+static size_t encode_ws(char *out, struct span text)
+{
+    size_t head = ws_head(out, WS_TEXT, text.len);
+    memcpy(out + head, text.p, text.len);
+    return head + text.len;
+}
+
+static size_t end_chunk(char *out, size_t n)
+{
+    out[n] = '\r';
+    out[n + 1] = '\n';
+    return n + 2;
+}
+
+static size_t encode_line(char *out, struct span text)
+{
+    size_t n = chunk_head(out, (uint32_t)sockjs_message_bytes(text) + 1);
+    n += sockjs_message(out + n, text);
+    out[n++] = '\n';
+    return end_chunk(out, n);
+}
+
+static size_t encode_sockjs(char *out, struct span text)
+{
+    size_t n = ws_head(out, WS_TEXT, sockjs_message_bytes(text));
+    return n + sockjs_message(out + n, text);
+}
+
+static size_t encode_stream(char *out, struct span text)
+{
+    size_t n = chunk_head(out, (uint32_t)(DATA_FIELD + text.len + 2));
+    memcpy(out + n, data_field, DATA_FIELD);
+    n += DATA_FIELD;
+    /* JSON may have line ends between its tokens, where a blank is as good; an event stream
+     * would end the field there. */
+    for (size_t i = 0; i < text.len; i++)
+        out[n++] = text.p[i] == '\n' || text.p[i] == '\r' ? ' ' : text.p[i];
+    out[n++] = '\n';
+    out[n++] = '\n';
+    return end_chunk(out, n);
+}
+
+size_t audience_encode(enum audience audience, char *out, struct span text)
+{
+    switch (audience) {
+    case AUDIENCE_LINE:
+        return encode_line(out, text);
+    case AUDIENCE_SOCKJS:
+        return encode_sockjs(out, text);
+    case AUDIENCE_STREAM:
+        return encode_stream(out, text);
+    case AUDIENCE_WS:
+    case AUDIENCES:
+        break;
+    }
+    return encode_ws(out, text);
+}
+
+size_t audience_line(enum audience audience, char *out, struct span line)
+{
+    if (audience == AUDIENCE_SOCKJS || audience == AUDIENCE_WS)
+        return encode_ws(out, line);
+    size_t ends = audience == AUDIENCE_STREAM ? 2 : 1;
+    size_t n = chunk_head(out, (uint32_t)(line.len + ends));
+    memcpy(out + n, line.p, line.len);
+    n += line.len;
+    for (size_t i = 0; i < ends; i++)
+        out[n++] = '\n';
+    return end_chunk(out, n);
+}

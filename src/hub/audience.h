@@ -1,0 +1,30 @@
+/* audience.h - in which bytes an event's text goes to those who hear it.
+ *
+ * Events are encoded once per channel and audience, never per client; whatever differs
+ * between two clients of one audience is not the hub's business.
+ */
+#ifndef HUB_AUDIENCE_H
+#define HUB_AUDIENCE_H
+
+#include "base/base.h"
+
+enum audience {
+    AUDIENCE_WS,     // a WebSocket text frame
+    AUDIENCE_LINE,   // a["TEXT"] and a newline, in a chunk of HTTP (pusher-protocol 3.3)
+    AUDIENCE_SOCKJS, // a["TEXT"] in a WebSocket text frame
+    AUDIENCE_STREAM, // a Server-Sent Event, in a chunk of HTTP
+    AUDIENCES
+};
+
+/* Room that the encoded text takes at most, in bytes. */
+size_t audience_room(enum audience audience, struct span text);
+
+/* Encodes; returns the length. */
+size_t audience_encode(enum audience audience, char *out, struct span text);
+
+/* A line that is no message (o, h, a[], c[...], or an event stream's comment), as this
+ * audience has it; room for AUDIENCE_EXTRA more bytes than the line. */
+enum { AUDIENCE_EXTRA = 24 };
+size_t audience_line(enum audience audience, char *out, struct span line);
+
+#endif

@@ -1,0 +1,91 @@
+/* SockJS: the app is named by the first message, not by the path (pusher-protocol 3.12). */
+#include "base/base.h"
+
+#include "serve/fallback.h"
+
+#include "serve/conn.h"
+#include "wire/json.h"
+
+/* Ends a conversation that has no session yet. */
+static void refuse(struct serve *s, struct fallback *f, enum close_reason why)
+{
+    struct outbox nothing = {0};
+    counter_add(&s->stats.closes[why], 1);
+    fallback_end(
+        s, f, &(struct fallback_end){.why = why, .code = close_code(why), .rest = &nothing});
+}
+
+/* /app/KEY?QUERY, as in a request's line. */
+static bool read_path(struct span path, struct span *key, struct http_head *head)
+{
+    if (!span_starts(path, "/app/"))
+        return false;
+    path = span_from(path, 5);
+    const char *mark = path.len ? memchr(path.p, '?', path.len) : NULL;
+    *key = mark ? span_of(path.p, (size_t)(mark - path.p)) : path;
+    head->query = mark ? span_from(path, key->len + 1) : span_of(NULL, 0);
+    return key->len > 0;
+}
+
+void sockjs_open(struct serve *s, struct fallback *f, struct span text)
+{
+    struct json root;
+    struct json_field fields[] = {{"path", {0}}};
+    struct http_head head = {0};
+    struct session_claim claim;
+    struct span path;
+    struct span key;
+    if (!json_parse_fields(text, &root, fields, COUNT_OF(fields)) ||
+        fields[0].value.kind != JSON_STRING || !json_decode(&fields[0].value, &s->scratch, &path) ||
+        !read_path(path, &key, &head)) {
+        refuse(s, f, CLOSE_PATH_NOT_FOUND);
+        return;
+    }
+    struct conn *c = f->conn == SLAB_NONE ? NULL : conn_at(s, f->conn);
+    enum close_reason why = fallback_check(s, c, &head, key, &claim);
+    if (why == CLOSE_REASONS)
+        fallback_open_session(s, f, &claim, span_of(NULL, 0));
+    else
+        refuse(s, f, why);
+}
+
+void sockjs_begin(struct serve *s, struct conn *c)
+{
+    struct fallback *f = fallback_new(s, FALLBACK_SOCKJS_WS, span_of(NULL, 0));
+    conn_become(s, c, CONN_STREAM);
+    c->flags |= CONN_FALLBACK;
+    c->fallback = f->index;
+    f->conn = c->index;
+    fallback_line(s, f, "o");
+}
+
+/* A SockJS client sends a list of messages, or one alone. */
+void sockjs_receive(struct serve *s, struct conn *c, struct span text)
+{
+    struct json value;
+    struct json item;
+    struct span decoded;
+    size_t at = 0;
+    struct fallback *f = fallback_at(s, c->fallback);
+    bool ok = json_parse(text, &value) && (value.kind == JSON_ARRAY || value.kind == JSON_STRING);
+    while (ok && value.kind == JSON_ARRAY && json_next(&value, &at, &item)) {
+        s->line.len = 0;
+        ok = item.kind == JSON_STRING && json_decode(&item, &s->line, &decoded);
+    }
+    if (!ok) {
+        serve_count(s, COUNTER_BAD_SENDS, 1);
+        if (f->session == SLAB_NONE)
+            refuse(s, f, CLOSE_BAD_MESSAGE);
+        else
+            session_close(s, session_at(s, f->session), CLOSE_BAD_MESSAGE, 0);
+        return;
+    }
+    if (value.kind == JSON_ARRAY) {
+        fallback_post(s, f, text, 0);
+        return;
+    }
+    struct buf list = {0};
+    buf_addf(&list, "[%.*s]", SPAN(value.raw));
+    fallback_post(s, f, buf_span(&list), 0);
+    buf_fini(&list);
+}
