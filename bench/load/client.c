@@ -49,6 +49,8 @@ static bool send_frame(struct load *l, struct conn *c, unsigned op, const char *
 
 bool client_send_text(struct load *l, struct conn *c, const char *text, size_t len)
 {
+    if (l->opt.transport != TRANSPORT_WS)
+        return http_send_text(l, c, text, len);
     return send_frame(l, c, 1, text, len);
 }
 
@@ -219,6 +221,12 @@ static void on_frame(
     }
 }
 
+void client_text(struct load *l, struct conn *c, const char *text, size_t len, uint64_t now)
+{
+    if (!check_delivery(l, c, text, len, now))
+        on_control(l, c, text, len);
+}
+
 size_t client_read(struct load *l, struct conn *c, char *bytes, size_t len)
 {
     size_t used = 0, head = 0;
@@ -240,8 +248,8 @@ size_t client_read(struct load *l, struct conn *c, char *bytes, size_t len)
         const char *body = bytes + used + head;
         if (f[0] != 0x81 || f[1] & 0x80U)
             on_frame(l, c, f, head, size);
-        else if (!check_delivery(l, c, body, size - head, now))
-            on_control(l, c, body, size - head);
+        else
+            client_text(l, c, body, size - head, now);
         used += size;
     }
     return used;

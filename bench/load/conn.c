@@ -56,7 +56,8 @@ void conn_open(struct load *l, struct conn *c)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     bind_source(l, fd);
     c->fd = fd;
-    c->state = CONN_CONNECTING;
+    if (!c->is_asking) // one that asks anew stays what it is
+        c->state = CONN_CONNECTING;
     if (connect(fd, (const struct sockaddr *)&l->target, sizeof l->target) &&
         errno != EINPROGRESS) {
         conn_kill(l, c, strerror(errno));
@@ -99,8 +100,11 @@ static void on_connected(struct load *l, struct conn *c)
     struct epoll_event e = {.events = EPOLLIN | EPOLLET | EPOLLRDHUP};
     e.data.u32 = (uint32_t)(c - l->conns);
     (void)epoll_ctl(l->epoll, EPOLL_CTL_MOD, c->fd, &e);
+    c->is_asking = false;
     if (c->kind == CONN_PUBLISHER)
         conn_ready(l, c);
+    else if (l->opt.transport != TRANSPORT_WS)
+        http_ask(l, c);
     else
         client_upgrade(l, c);
 }
@@ -133,8 +137,11 @@ static void on_readable(struct load *l, struct conn *c, bool to_the_end)
             return;
         }
         size_t len = have + (size_t)n;
-        size_t used = c->kind == CONN_PUBLISHER ? publish_read(l, c, l->scratch, len)
-                                                : client_read(l, c, l->scratch, len);
+        size_t used = c->kind == CONN_PUBLISHER          ? publish_read(l, c, l->scratch, len)
+                      : l->opt.transport == TRANSPORT_WS ? client_read(l, c, l->scratch, len)
+                                                         : http_read(l, c, l->scratch, len);
+        if (c->is_asking)
+            return;
         if (c->state == CONN_DEAD)
             return;
         if (used < len && len == LOAD_SCRATCH) {
@@ -156,7 +163,7 @@ int conns_pump(struct load *l, int timeout_ms)
         uint32_t what = events[i].events;
         if (c->state == CONN_DEAD)
             continue;
-        if (c->state != CONN_CONNECTING)
+        if (c->state != CONN_CONNECTING && !c->is_asking)
             on_readable(l, c, what & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
         else if (what & (EPOLLOUT | EPOLLERR | EPOLLHUP))
             on_connected(l, c);

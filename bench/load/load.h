@@ -27,6 +27,8 @@ enum load_mode {
     LOAD_MODES
 };
 
+enum transport { TRANSPORT_WS, TRANSPORT_STREAMING, TRANSPORT_POLLING };
+
 struct options {
     enum load_mode mode;
     const char *mode_name, *host, *app_id, *key, *secret, *label;
@@ -38,6 +40,7 @@ struct options {
     double rate, secs, warm_s;
     uint32_t pid; // the server; 0 = its costs are not read
     bool own_channel;
+    enum transport transport;
 };
 
 enum conn_kind { CONN_CLIENT, CONN_CHURNER, CONN_PUBLISHER };
@@ -66,6 +69,10 @@ struct conn {
     char *tail;               // a part of a frame or of a response, kept for the next read
     uint32_t tail_len, tail_cap;
     char socket_id[48];
+    bool is_asking;    // over HTTP: it connects once more for the same session
+    bool in_head;      // over HTTP: the head of an answer is awaited
+    uint32_t body_len; // of a poll's answer
+    uint32_t chars;    // of a stream
 };
 
 struct tally {
@@ -109,6 +116,9 @@ struct load {
     struct tally tally;
     struct histogram latency;
     char *scratch; // read buffer, LOAD_SCRATCH bytes
+    char *text;    // one unescaped message
+    int send_fd;   // over HTTP: what carries the sends
+    uint32_t salt; // makes session names of this run
     char *out;     // frame or request under construction, as large
     char error[200];
 };
@@ -135,8 +145,14 @@ double conns_open(struct load *l, uint32_t from, uint32_t to); // seconds that i
 void client_upgrade(struct load *l, struct conn *c);
 size_t client_read(struct load *l, struct conn *c, char *bytes, size_t len); // bytes used
 bool client_send_text(struct load *l, struct conn *c, const char *text, size_t len);
+void client_text(struct load *l, struct conn *c, const char *text, size_t len, uint64_t now);
 void client_event(struct load *l, struct conn *c, uint64_t due);
 bool churner_toggle(struct load *l); // false when each is waiting for an answer
+
+/* http.c: the same over HTTP requests */
+void http_ask(struct load *l, struct conn *c);
+size_t http_read(struct load *l, struct conn *c, char *bytes, size_t len);
+bool http_send_text(struct load *l, struct conn *c, const char *text, size_t len);
 
 /* publish.c: the HTTP side */
 bool publish_next(struct load *l, uint64_t due); // false when every publisher is busy

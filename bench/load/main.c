@@ -33,6 +33,7 @@ static const char usage_text[] =
     "  --group G            clientevents: members of one private channel (10)\n"
     "  --churners K         presence: connections that join and leave (40)\n"
     "  --own-channel        idle: each connection subscribes to a private channel of its own\n"
+    "  --transport T        ws, streaming or polling (ws)\n"
     "  --pid P              the server's process, whose costs are read\n"
     "  --connecting K       connects in flight (128)\n"
     "  --label TEXT         repeated in the report\n";
@@ -101,12 +102,25 @@ static bool set_number(struct options *o, const char *name, const char *value)
     return false;
 }
 
+static void set_transport(struct options *o, const char *word)
+{
+    static const char *const words[] = {"ws", "streaming", "polling"};
+    for (int i = 0; i < 3; i++)
+        if (strcmp(word, words[i]) == 0) {
+            o->transport = (enum transport)i;
+            return;
+        }
+    die("--transport wants ws, streaming or polling");
+}
+
 static bool set_other(struct options *o, const char *name, char *value)
 {
     if (strcmp(name, "host") == 0)
         o->host = value;
     else if (strcmp(name, "app") == 0)
         set_app(o, value);
+    else if (strcmp(name, "transport") == 0)
+        set_transport(o, value);
     else if (strcmp(name, "label") == 0)
         o->label = value;
     else if (strcmp(name, "secs") == 0)
@@ -188,6 +202,9 @@ static void lay_out(struct load *l)
     l->remaining = must_calloc(IN_FLIGHT_MAX, sizeof *l->remaining);
     l->scratch = must_calloc(1, LOAD_SCRATCH);
     l->out = must_calloc(1, LOAD_SCRATCH);
+    l->text = must_calloc(1, LOAD_SCRATCH);
+    l->send_fd = -1;
+    l->salt = (uint32_t)now_ns() & 0xfffffffU;
     for (uint32_t i = 0; i < l->n_conns; i++) {
         struct conn *c = &l->conns[i];
         c->fd = -1;

@@ -20,8 +20,6 @@ enum {
     END_EARLY = 32             // bytes of framing around a close line, at most
 };
 
-static const char headers[] = "Cache-Control: no-store, no-cache, must-revalidate, max-age=0\r\n"
-                              "Access-Control-Allow-Origin: *\r\n";
 static const char script[] = "application/javascript; charset=UTF-8";
 
 /* --- names ------------------------------------------------------------------------------------- */
@@ -72,6 +70,7 @@ static void free_fallback(struct serve *s, struct fallback *f)
         map_remove(&s->fallback_names, &f->node);
         free(f->name);
     }
+    free(f->origin);
     free_posts(f->inbox);
     free_posts(f->early);
     serve_count(s, COUNTER_ABANDONED_BYTES, f->body.len);
@@ -100,11 +99,14 @@ static void detach(struct serve *s, struct fallback *f, struct conn *c)
     f->walk = (struct chunk_walk){0};
 }
 
-static void reply_poll(struct serve *s, struct conn *c, struct span body)
+static void reply_poll(struct serve *s, struct conn *c, const struct fallback *f)
 {
+    char headers[FALLBACK_HEADERS];
+    fallback_headers(span_str(f->origin), headers);
     conn_become(s, c, CONN_HEAD);
-    conn_reply(
-        s, c, &(struct reply){.status = 200, .type = script, .body = body, .headers = headers});
+    conn_reply(s, c,
+        &(struct reply){
+            .status = 200, .type = script, .body = buf_span(&f->body), .headers = headers});
     conn_read_later(s, c);
 }
 
@@ -124,7 +126,7 @@ static void let_go(struct serve *s, struct fallback *f)
     bool is_between = chunk_is_between(&f->walk);
     detach(s, f, c);
     if (!is_stream) {
-        reply_poll(s, c, buf_span(&f->body));
+        reply_poll(s, c, f);
         buf_fini(&f->body);
     } else if (is_between) {
         end_stream(s, c, is_plain);
@@ -150,8 +152,10 @@ static void send_preamble(struct serve *s, struct fallback *f, struct conn *c)
 
 static void begin_stream(struct serve *s, struct fallback *f, struct conn *c)
 {
-    char head[512];
+    char head[FALLBACK_HEADERS + 256];
+    char headers[FALLBACK_HEADERS];
     bool is_plain = f->receiver & RECEIVER_PLAIN;
+    fallback_headers(span_str(f->origin), headers);
     const char *type = f->kind == FALLBACK_EVENTS ? "text/event-stream" : script;
     int n = snprintf(head, sizeof head,
         "HTTP/1.1 200 OK\r\nDate: %s\r\nContent-Type: %s\r\n%sX-Accel-Buffering: no\r\n%s\r\n",
@@ -189,7 +193,7 @@ void fallback_attach(struct serve *s, struct fallback *f, struct conn *c, bool i
         session_heard(s, session_at(s, f->session));
     conn_become(s, c, CONN_RECEIVE);
     if (f->state == FALLBACK_ENDED) {
-        reply_poll(s, c, buf_span(&f->body));
+        reply_poll(s, c, f);
         buf_fini(&f->body);
         free_fallback(s, f);
         return;
@@ -403,6 +407,15 @@ void fallback_line(struct serve *s, struct fallback *f, const char *line)
 
 /* --- the session ------------------------------------------------------------------------------------------ */
 
+static enum transport transport_of(const struct fallback *f)
+{
+    if (f->kind == FALLBACK_EVENTS)
+        return TRANSPORT_EVENTS;
+    if (f->kind != FALLBACK_XHR)
+        return TRANSPORT_SOCKJS;
+    return f->receiver & RECEIVER_STREAM ? TRANSPORT_STREAMING : TRANSPORT_POLLING;
+}
+
 void fallback_open_session(
     struct serve *s, struct fallback *f, const struct session_claim *claim, struct span first)
 {
@@ -413,6 +426,7 @@ void fallback_open_session(
         .wire = is_direct ? conn_wire(c) : SERVE_WIRE_FALLBACK | f->index,
         .at = f->index,
         .is_fallback = true,
+        .transport = transport_of(f),
         .audience = audience_of(f),
         .protocol = (uint8_t)(claim->protocol == -1 ? 7 : claim->protocol),
         .is_tls = claim->is_tls};
@@ -477,7 +491,7 @@ static void say_end(struct serve *s, struct fallback *f, const struct fallback_e
             conn_send(s, c, buf_span(&f->body));
             end_stream(s, c, true);
         } else if (c) {
-            reply_poll(s, c, buf_span(&f->body));
+            reply_poll(s, c, f);
         }
     }
     buf_fini(&words);

@@ -48,6 +48,7 @@ struct post {
 struct fallback {
     struct map_node node; // by name; not in the map for kinds without one
     char *name;           // "KEY/server/session", or "server/session" for SockJS
+    char *origin;         // SockJS: the page's, whose credentials are allowed; NULL = any
     uint32_t name_len;
     uint32_t index;
     uint32_t conn;    // the receiver; SLAB_NONE = none
@@ -132,6 +133,11 @@ void fallback_free_all(struct serve *s);
 
 /* --- requests --- */
 
+/* Header lines of every answer: not to be kept by caches, open to pages of other origins.
+ * origin, when not empty, is answered by name, for requests with credentials. */
+enum { FALLBACK_HEADERS = 512, ORIGIN_MAX = 200 };
+void fallback_headers(struct span origin, char out[FALLBACK_HEADERS]);
+
 enum fallback_verb {
     FALLBACK_STREAMING,
     FALLBACK_POLL,
@@ -152,6 +158,8 @@ bool fallback_path(struct span path, struct fallback_path *out);
 
 void fallback_request(struct serve *s, struct conn *c, const struct http_head *head,
     const struct fallback_path *path, struct span body);
+
+void fallback_preflight(struct serve *s, struct conn *c, const struct http_head *head);
 
 /* What a session may be opened with, or why not.  head's query has the protocol. */
 enum close_reason fallback_check(struct serve *s, struct conn *c, const struct http_head *head,

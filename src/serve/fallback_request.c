@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 
+#include "base/mem.h"
 #include "base/rand.h"
 #include "base/text.h"
 #include "serve/api_auth.h"
@@ -15,9 +16,24 @@
 enum { KEY_MAX = 128, SERVER_MAX = 16, SESSION_MAX = 64 };
 
 static const char text_plain[] = "text/plain; charset=UTF-8";
-static const char open_to_all[] =
-    "Cache-Control: no-store, no-cache, must-revalidate, max-age=0\r\n"
-    "Access-Control-Allow-Origin: *\r\n";
+/* One request, as its parts below need it. */
+struct ask {
+    struct conn *c;
+    const struct http_head *head;
+    const struct fallback_path *path;
+    struct span body;
+    char headers[FALLBACK_HEADERS];
+};
+
+void fallback_headers(struct span origin, char out[FALLBACK_HEADERS])
+{
+    bool is_named = origin.len && origin.len <= ORIGIN_MAX;
+    snprintf(out, FALLBACK_HEADERS,
+        "Cache-Control: no-store, no-cache, must-revalidate, max-age=0\r\n"
+        "Access-Control-Allow-Origin: %.*s\r\n%s",
+        SPAN(is_named ? origin : span_str("*")),
+        is_named ? "Access-Control-Allow-Credentials: true\r\nVary: Origin\r\n" : "");
+}
 
 /* --- paths --------------------------------------------------------------------------------------- */
 
@@ -127,7 +143,7 @@ enum close_reason fallback_check(struct serve *s, struct conn *c, const struct h
 
 /* Open and closed in one answer: a status would make the client try again for ever
  * (pusher-protocol 3.4). */
-static void refuse(struct serve *s, struct conn *c, enum close_reason why)
+static void refuse(struct serve *s, const struct ask *ask, enum close_reason why)
 {
     struct buf body = {0};
     buf_add_str(&body, "o\n");
@@ -136,70 +152,69 @@ static void refuse(struct serve *s, struct conn *c, enum close_reason why)
     counter_add(&s->stats.closes[why], 1);
     log_event(close_level(why), "refused", "reason=%s code=%d transport=xhr", close_word(why),
         close_code(why));
-    conn_reply(s, c,
+    conn_reply(s, ask->c,
         &(struct reply){.status = 200,
             .type = "application/javascript; charset=UTF-8",
             .body = buf_span(&body),
-            .headers = open_to_all});
+            .headers = ask->headers});
     buf_fini(&body);
 }
 
-static void open_xhr(struct serve *s, struct conn *c, const struct http_head *head,
-    const struct fallback_path *path, bool is_stream)
+static void open_xhr(struct serve *s, const struct ask *ask, bool is_stream)
 {
     char first[8 + AUDIENCE_EXTRA];
     struct session_claim claim;
-    enum close_reason why = fallback_check(s, c, head, path->key, &claim);
+    enum close_reason why = fallback_check(s, ask->c, ask->head, ask->path->key, &claim);
     if (why != CLOSE_REASONS) {
         if (claim.app)
             app_count(&app_usage(claim.app->slot)->refused, 1);
-        refuse(s, c, why);
+        refuse(s, ask, why);
         return;
     }
-    struct fallback *f = fallback_new(s, FALLBACK_XHR, path->name);
-    f->last_n = read_number(head->query, "n");
-    fallback_attach(s, f, c, is_stream);
+    struct fallback *f = fallback_new(s, FALLBACK_XHR, ask->path->name);
+    f->last_n = read_number(ask->head->query, "n");
+    fallback_attach(s, f, ask->c, is_stream);
     size_t n = audience_line(AUDIENCE_LINE, first, span_str("o"));
     fallback_open_session(s, f, &claim, span_of(first, n));
 }
 
-static void open_sockjs(
-    struct serve *s, struct conn *c, const struct fallback_path *path, bool is_stream)
+static void open_sockjs(struct serve *s, const struct ask *ask, bool is_stream)
 {
+    struct span origin = ask->head->origin;
     if (s->fallbacks.live >= s->house->capacity) {
-        refuse(s, c, CLOSE_OVER_CAPACITY);
+        refuse(s, ask, CLOSE_OVER_CAPACITY);
         return;
     }
-    struct fallback *f = fallback_new(s, FALLBACK_SOCKJS, path->name);
-    fallback_attach(s, f, c, is_stream);
+    struct fallback *f = fallback_new(s, FALLBACK_SOCKJS, ask->path->name);
+    if (origin.len && origin.len <= ORIGIN_MAX)
+        f->origin = mem_dup(origin.p, origin.len);
+    fallback_attach(s, f, ask->c, is_stream);
     fallback_line(s, f, "o");
 }
 
-static void receive(
-    struct serve *s, struct conn *c, const struct http_head *head, const struct fallback_path *path)
+static void receive(struct serve *s, const struct ask *ask)
 {
-    bool is_stream = path->verb == FALLBACK_STREAMING;
-    struct fallback *f = fallback_find(s, path->name);
+    bool is_stream = ask->path->verb == FALLBACK_STREAMING;
+    struct fallback *f = fallback_find(s, ask->path->name);
     if (f) {
-        uint64_t n = read_number(head->query, "n");
         bool is_open = f->state == FALLBACK_OPEN;
-        fallback_attach(s, f, c, is_stream);
+        fallback_attach(s, f, ask->c, is_stream);
         if (is_open)
-            fallback_saw(s, f, n);
-    } else if (path->key.p) {
-        open_xhr(s, c, head, path, is_stream);
+            fallback_saw(s, f, read_number(ask->head->query, "n"));
+    } else if (ask->path->key.p) {
+        open_xhr(s, ask, is_stream);
     } else {
-        open_sockjs(s, c, path, is_stream);
+        open_sockjs(s, ask, is_stream);
     }
 }
 
 /* --- sending --------------------------------------------------------------------------------------------- */
 
-static void answer(struct serve *s, struct conn *c, int status, const char *text)
+static void answer(struct serve *s, const struct ask *ask, int status, const char *text)
 {
-    conn_reply(s, c,
+    conn_reply(s, ask->c,
         &(struct reply){
-            .status = status, .type = text_plain, .body = span_str(text), .headers = open_to_all});
+            .status = status, .type = text_plain, .body = span_str(text), .headers = ask->headers});
 }
 
 static bool is_list_of_strings(struct serve *s, struct span body, size_t *n)
@@ -218,81 +233,116 @@ static bool is_list_of_strings(struct serve *s, struct span body, size_t *n)
     return true;
 }
 
-static void take_send(struct serve *s, struct conn *c, const struct http_head *head,
-    const struct fallback_path *path, struct span body)
+static void refuse_body(struct serve *s, const struct ask *ask)
+{
+    serve_count(s, COUNTER_BAD_SENDS, 1);
+    if (ask->path->key.p)
+        answer(s, ask, 400, "the body must be a JSON array of strings\n");
+    else
+        answer(s, ask, 500, ask->body.len ? "Broken JSON encoding." : "Payload expected.");
+}
+
+static void take_send(struct serve *s, const struct ask *ask)
 {
     size_t n;
-    bool is_sockjs = !path->key.p;
-    struct fallback *f = fallback_find(s, path->name);
+    struct fallback *f = fallback_find(s, ask->path->name);
     if (!f || f->state == FALLBACK_ENDED) {
         serve_count(s, COUNTER_UNKNOWN_SENDS, 1);
-        answer(s, c, 404, "there is no such session\n");
+        answer(s, ask, 404, "there is no such session\n");
         return;
     }
-    if (!body.len || !is_list_of_strings(s, body, &n)) {
+    if (!is_list_of_strings(s, ask->body, &n)) {
+        refuse_body(s, ask);
+        return;
+    }
+    if (!fallback_has_room(s, f, ask->body.len)) {
         serve_count(s, COUNTER_BAD_SENDS, 1);
-        if (is_sockjs)
-            answer(s, c, 500, body.len ? "Broken JSON encoding." : "Payload expected.");
-        else
-            answer(s, c, 400, "the body must be a JSON array of strings\n");
+        answer(s, ask, 429, "too many messages of this session are waiting\n");
         return;
     }
-    if (!fallback_has_room(s, f, body.len)) {
-        serve_count(s, COUNTER_BAD_SENDS, 1);
-        answer(s, c, 429, "too many messages of this session are waiting\n");
-        return;
-    }
-    conn_reply(s, c, &(struct reply){.status = 204, .type = text_plain, .headers = open_to_all});
+    conn_reply(
+        s, ask->c, &(struct reply){.status = 204, .type = text_plain, .headers = ask->headers});
     if (f->session != SLAB_NONE)
         session_heard(s, session_at(s, f->session));
     if (n == 0)
         fallback_line(s, f, "a[]"); // the client asks whether anyone is there (3.7)
-    fallback_post(s, f, body, read_number(head->query, "n"));
+    fallback_post(s, f, ask->body, read_number(ask->head->query, "n"));
 }
 
 /* --- the rest ---------------------------------------------------------------------------------------------- */
 
-static void info(struct serve *s, struct conn *c)
+static void info(struct serve *s, const struct ask *ask)
 {
     struct buf body = {0};
     buf_addf(&body,
         "{\"websocket\":true,\"cookie_needed\":false,\"origins\":[\"*:*\"],\"entropy\":%u}",
         rand_u32());
-    conn_reply(s, c,
+    conn_reply(s, ask->c,
         &(struct reply){.status = 200,
             .type = "application/json; charset=UTF-8",
             .body = buf_span(&body),
-            .headers = open_to_all});
+            .headers = ask->headers});
     buf_fini(&body);
 }
 
-static void refuse_method(struct serve *s, struct conn *c, const char *allowed)
+static void refuse_method(struct serve *s, const struct ask *ask, const char *allowed)
 {
-    char lines[256];
-    snprintf(lines, sizeof lines, "Allow: %s\r\n%s", allowed, open_to_all);
-    conn_reply(s, c,
+    char lines[FALLBACK_HEADERS + 64];
+    snprintf(lines, sizeof lines, "Allow: %s\r\n%s", allowed, ask->headers);
+    conn_reply(s, ask->c,
         &(struct reply){
             .status = 405, .type = text_plain, .body = span_str("405\n"), .headers = lines});
+}
+
+static void answer_get(struct serve *s, const struct ask *ask)
+{
+    if (ask->head->method != HTTP_GET && ask->head->method != HTTP_HEAD)
+        refuse_method(s, ask, "GET, OPTIONS");
+    else if (ask->path->verb == FALLBACK_INFO)
+        info(s, ask);
+    else if (ask->path->verb == FALLBACK_GREETING)
+        answer(s, ask, 200, "Welcome to SockJS!\n");
+    else
+        answer(s, ask, 400, "Can \"Upgrade\" only to \"WebSocket\".");
 }
 
 void fallback_request(struct serve *s, struct conn *c, const struct http_head *head,
     const struct fallback_path *path, struct span body)
 {
-    bool is_get = head->method == HTTP_GET || head->method == HTTP_HEAD;
-    if (path->verb >= FALLBACK_WEBSOCKET) {
-        if (!is_get)
-            refuse_method(s, c, "GET, OPTIONS");
-        else if (path->verb == FALLBACK_INFO)
-            info(s, c);
-        else if (path->verb == FALLBACK_GREETING)
-            answer(s, c, 200, "Welcome to SockJS!\n");
-        else
-            answer(s, c, 400, "Can \"Upgrade\" only to \"WebSocket\".");
-    } else if (head->method != HTTP_POST) {
-        refuse_method(s, c, "OPTIONS, POST");
-    } else if (path->verb == FALLBACK_SEND) {
-        take_send(s, c, head, path, body);
-    } else {
-        receive(s, c, head, path);
-    }
+    struct ask ask = {.c = c, .head = head, .path = path, .body = body};
+    /* SockJS clients send credentials, so their origin is answered by name. */
+    fallback_headers(path->key.p ? span_of(NULL, 0) : head->origin, ask.headers);
+    if (path->verb >= FALLBACK_WEBSOCKET)
+        answer_get(s, &ask);
+    else if (head->method != HTTP_POST)
+        refuse_method(s, &ask, "OPTIONS, POST");
+    else if (path->verb == FALLBACK_SEND)
+        take_send(s, &ask);
+    else
+        receive(s, &ask);
+}
+
+/* A preflight: what the page wants to send is allowed, whatever the path (3.10). */
+void fallback_preflight(struct serve *s, struct conn *c, const struct http_head *head)
+{
+    struct span wanted = head->request_headers;
+    struct span path;
+    struct fallback_path fallback;
+    char headers[FALLBACK_HEADERS];
+    char lines[2 * FALLBACK_HEADERS];
+    bool is_sockjs =
+        route_path(s, head->path, &path) && fallback_path(path, &fallback) && !fallback.key.p;
+    fallback_headers(is_sockjs ? head->origin : span_of(NULL, 0), headers);
+    for (size_t i = 0; i < wanted.len; i++)
+        if (wanted.p[i] < ' ' || wanted.p[i] > '~')
+            wanted.len = 0;
+    if (!wanted.len || wanted.len > 200)
+        wanted = span_str("content-type");
+    snprintf(lines, sizeof lines,
+        "Allow: GET, HEAD, POST, OPTIONS\r\n%s"
+        "Access-Control-Allow-Methods: GET, HEAD, POST, OPTIONS\r\n"
+        "Access-Control-Allow-Headers: %.*s\r\n"
+        "Access-Control-Max-Age: 86400\r\n",
+        headers, SPAN(wanted));
+    conn_reply(s, c, &(struct reply){.status = 204, .headers = lines});
 }

@@ -37,7 +37,6 @@ static uint64_t read_connections(const struct serve *s)
         return counter_get(from);                                                                  \
     }
 
-READ(sessions, &s->stats.sessions)
 READ(retained, &s->stats.retained_bytes)
 READ(subscriptions, &hub_counts(s->hub)->subscriptions)
 READ(channels, &hub_counts(s->hub)->channels)
@@ -54,7 +53,6 @@ READ(writes, &hub_fanout_counts(s->hub)->writes)
 
 static const struct gauge gauges[] = {
     {"connections", "gauge", "Open sockets", read_connections},
-    {"sessions", "gauge", "Channels connections", read_sessions},
     {"subscriptions", "gauge", "Subscriptions of the worker's sessions", read_subscriptions},
     {"channels", "gauge", "Channels that the worker knows, as home or for its sessions",
         read_channels},
@@ -79,6 +77,20 @@ static void add_gauges(const struct house *house, struct buf *out)
             buf_addf(out, "carillon_%s{worker=\"%u\"} %llu\n", gauges[i].name, w,
                 (unsigned long long)gauges[i].read(house->workers[w]));
     }
+}
+
+static void add_sessions(const struct house *house, struct buf *out)
+{
+    static const char *const words[TRANSPORTS] = {[TRANSPORT_WS] = "websocket",
+        [TRANSPORT_STREAMING] = "xhr_streaming",
+        [TRANSPORT_POLLING] = "xhr_polling",
+        [TRANSPORT_SOCKJS] = "sockjs",
+        [TRANSPORT_EVENTS] = "events"};
+    help(out, "sessions", "gauge", "Channels connections, by what carries them");
+    for (int t = 0; t < TRANSPORTS; t++)
+        for (unsigned w = 0; w < house->n_workers; w++)
+            buf_addf(out, "carillon_sessions{worker=\"%u\",transport=\"%s\"} %llu\n", w, words[t],
+                (unsigned long long)counter_get(&house->workers[w]->stats.sessions[t]));
 }
 
 static void add_counters(const struct house *house, struct buf *out)
@@ -236,6 +248,7 @@ static void add_process(const struct serve *s, struct buf *out)
 void metrics_write(struct serve *s, struct buf *out)
 {
     add_gauges(s->house, out);
+    add_sessions(s->house, out);
     add_counters(s->house, out);
     add_closes(s->house, out);
     add_statuses(s->house, out);

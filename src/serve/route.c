@@ -32,11 +32,13 @@ const char *serve_date(struct serve *s)
 
 void conn_reply(struct serve *s, struct conn *c, const struct reply *r)
 {
-    char head[768];
+    char head[1536];
     bool is_last = (c->flags & CONN_LAST) || atomic_load(&s->house->is_draining);
-    int n = snprintf(head, sizeof head,
-        "HTTP/1.1 %d %s\r\nDate: %s\r\nContent-Length: %zu\r\n%s%s%s%s%s\r\n", r->status,
-        http_reason(r->status), serve_date(s), r->body.len, r->type ? "Content-Type: " : "",
+    char length[48] = "";
+    if (r->status != 204) // RFC 9110 8.6: never there
+        snprintf(length, sizeof length, "Content-Length: %zu\r\n", r->body.len);
+    int n = snprintf(head, sizeof head, "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%s%s%s%s\r\n", r->status,
+        http_reason(r->status), serve_date(s), length, r->type ? "Content-Type: " : "",
         r->type ? r->type : "", r->type ? "\r\n" : "", r->headers ? r->headers : "",
         is_last ? "Connection: close\r\n" : "");
     ENSURE(n > 0 && (size_t)n < sizeof head);
@@ -438,13 +440,7 @@ void route_request(struct serve *s, struct conn *c, const struct http_head *head
     if (head->wants_websocket)
         upgrade(s, c, head, is_ours ? path : span_str("/"));
     else if (head->method == HTTP_OPTIONS)
-        conn_reply(s, c,
-            &(struct reply){.status = 204,
-                .headers = "Allow: GET, HEAD, POST, OPTIONS\r\n"
-                           "Access-Control-Allow-Origin: *\r\n"
-                           "Access-Control-Allow-Methods: GET, HEAD, POST, OPTIONS\r\n"
-                           "Access-Control-Allow-Headers: content-type\r\n"
-                           "Access-Control-Max-Age: 86400\r\n"});
+        fallback_preflight(s, c, head);
     else if (!is_ours)
         conn_reply_text(s, c, 404, "404 NOT FOUND");
     else if (is_get && s->config->path_prefix[0] && span_is(head->path, s->config->path_prefix))

@@ -62,6 +62,16 @@ enum serve_letter_kind {
     SERVE_LETTER_STOP               // struct mail: the worker ends
 };
 
+/* What carries a session, as /metrics tells it; a conversation over HTTP is what its first receiver was. */
+enum transport {
+    TRANSPORT_WS,
+    TRANSPORT_STREAMING,
+    TRANSPORT_POLLING,
+    TRANSPORT_SOCKJS,
+    TRANSPORT_EVENTS,
+    TRANSPORTS
+};
+
 enum { HTTP_STATUS_SLOTS = 600, SWEEP_PHASES = 8 };
 
 struct serve_stats {
@@ -69,7 +79,7 @@ struct serve_stats {
     struct counter closes[CLOSE_REASONS];
     struct counter statuses[HTTP_STATUS_SLOTS]; // answers by HTTP status
     struct counter conns[CONN_STATES];          // gauges, published once a tick
-    struct counter sessions;                    // gauge
+    struct counter sessions[TRANSPORTS];        // gauge
     struct counter retained_bytes;              // gauge: output that waits for slow readers
 };
 

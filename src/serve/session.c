@@ -105,7 +105,8 @@ struct session *session_open(struct serve *s, const struct session_opts *opts, s
         .heard_ms = s->now_ms,
         .state = SESSION_OPENING,
         .flags = (opts->is_tls ? SESSION_TLS : 0) | (opts->is_fallback ? SESSION_FALLBACK : 0),
-        .protocol = opts->protocol};
+        .protocol = opts->protocol,
+        .transport = (uint8_t)opts->transport};
     char id[SOCKET_ID_MAX];
     struct buf *out = &s->scratch;
     out->len = 0;
@@ -116,7 +117,7 @@ struct session *session_open(struct serve *s, const struct session_opts *opts, s
     hub_send(s->hub, index, buf_span(out));
     session->state = SESSION_OPEN;
     serve_count(s, COUNTER_SESSIONS_OPENED, 1);
-    counter_add(&s->stats.sessions, 1);
+    counter_add(&s->stats.sessions[opts->transport], 1);
     return session;
 }
 
@@ -188,7 +189,7 @@ void session_close(struct serve *s, struct session *session, enum close_reason w
     free(session->rate);
     session->state = SESSION_DEAD;
     slab_unclaim(&s->sessions, session->index);
-    counter_sub(&s->stats.sessions, 1);
+    counter_sub(&s->stats.sessions[gone.transport], 1);
     app_disconnect(gone.app);
     if (is_fallback)
         fallback_end(s, fallback_at(s, gone.at),

@@ -33,7 +33,7 @@ struct session {
     uint32_t nonce;
     uint32_t app; // slot
     uint32_t opened_ms, heard_ms, pinged_ms;
-    uint8_t state, flags, protocol;
+    uint8_t state, flags, protocol, transport;
     struct rate *rate; // NULL until the first client event
 };
 
@@ -43,6 +43,7 @@ struct session_opts {
     uint32_t wire; // for the hub's writer
     uint32_t at;   // index of the conn or, with is_fallback, of the fallback
     bool is_fallback;
+    enum transport transport;
     enum audience audience;
     uint8_t protocol;
     bool is_tls;

@@ -81,7 +81,7 @@ static void start(void)
 
 static void end(void)
 {
-    CHECK_EQ(counter_get(&serve->stats.sessions), 0);
+    CHECK_EQ(counter_get(&serve->stats.sessions[TRANSPORT_WS]), 0);
     CHECK_EQ(counter_get(&hub_counts(serve->hub)->subscriptions), 0);
     CHECK_EQ(counter_get(&hub_counts(serve->hub)->channels), 0);
     serve_free_all(&house);
@@ -210,7 +210,7 @@ TEST(a_transport_that_takes_nothing_ends_its_session_and_no_other)
         beat();
     }
     CHECK_EQ(counter_get(&serve->stats.closes[CLOSE_SLOW_READER]), 1);
-    CHECK_EQ(counter_get(&serve->stats.sessions), 1);
+    CHECK_EQ(counter_get(&serve->stats.sessions[TRANSPORT_WS]), 1);
     CHECK_EQ(session_at(serve, one->index)->state, SESSION_OPEN);
     session_close(serve, one, CLOSE_SHUTDOWN, 0);
     end();
