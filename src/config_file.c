@@ -41,7 +41,7 @@ static void try_path(struct nearest *n, const char *prefix, const char *path)
 static bool refuse_unknown(const struct pairs *p, bool is_in_app, struct err *err)
 {
     static const char *const app_words[] = {
-        "id", "keys", "keys.key", "keys.secret", "enabled", "allowed_origins"};
+        "id", "keys", "keys.key", "keys.secret", "enabled", "allowed_origins", "webhooks"};
     struct nearest nearest;
     nearest_init(&nearest, p->path);
     for (size_t i = 0; i < n_options; i++)
@@ -230,7 +230,9 @@ static bool read_app_part(const struct scope *s, const struct pairs *p, struct e
         return read_id(s, p, err);
     if (span_is(p->key, "keys") || span_is(p->key, "allowed_origins"))
         return read_list(s, p, err);
-    if (span_is(p->key, "webhooks") || span_is(p->key, "history"))
+    if (span_is(p->key, "webhooks"))
+        return file_webhooks(s->file, s->app, p, err);
+    if (span_is(p->key, "history"))
         return pairs_refuse_later(p, err);
     if (!span_is(p->key, "enabled"))
         return read_option(s, p, err);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "config_priv.h"
+#include "hub/facts.h"
 
 static void print_option(const struct option *o)
 {
@@ -98,6 +99,41 @@ static void print_app_options(struct app *app)
     }
 }
 
+/* Header values may be credentials. */
+static void print_headers(const struct webhook *hook)
+{
+    if (!hook->n_headers)
+        return;
+    printf("        headers:\n");
+    for (size_t i = 0; i < hook->n_headers; i++)
+        printf("          %.*s: \"[redacted]\"\n", (int)strcspn(hook->headers[i], ":"),
+            hook->headers[i]);
+}
+
+static void print_webhooks(const struct app *app)
+{
+    printf("    webhooks:%s\n", app->n_webhooks ? "" : " []");
+    for (size_t i = 0; i < app->n_webhooks; i++) {
+        const struct webhook *hook = &app->webhooks[i];
+        const char *before = "";
+        printf("      - url: ");
+        print_quoted(hook->url);
+        printf("\n        events: [");
+        for (int kind = 0; kind < FACT_KINDS; kind++) {
+            if (!(hook->facts & 1U << kind))
+                continue;
+            printf("%s%s", before, fact_event((enum fact_kind)kind));
+            before = ", ";
+        }
+        printf("]\n        channel_prefix: ");
+        print_quoted(hook->channel_prefix);
+        printf("\n        channel_suffix: ");
+        print_quoted(hook->channel_suffix);
+        printf("\n        batch_ms: %u\n", hook->batch_ms);
+        print_headers(hook);
+    }
+}
+
 static void print_app(struct app *app)
 {
     printf("  - id: ");
@@ -117,6 +153,7 @@ static void print_app(struct app *app)
         print_quoted(app->allowed_origins[i]);
         putchar('\n');
     }
+    print_webhooks(app);
     print_app_options(app);
 }
 

@@ -44,6 +44,10 @@ bool pairs_start(struct pairs *p, struct file *f, const yaml_node_t *node, const
 /* Sets *is_end at the end; false when the key cannot be one. */
 bool pairs_next(struct pairs *p, bool *is_end, struct err *err) MUST_CHECK;
 
+/* apps.webhooks, config_webhooks.c. */
+bool file_webhooks(
+    struct file *f, struct app *app, const struct pairs *p, struct err *err) MUST_CHECK;
+
 bool pairs_refuse_later(const struct pairs *p, struct err *err);
 
 #endif

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/map.h"
 #include "base/mem.h"
+#include "courier.h"
 #include "net/listener.h"
 #include "notify.h"
 #include "wire/socket_id.h"
@@ -23,7 +24,8 @@
 enum {
     MAX_WORKERS = 64,
     RESERVED_DESCRIPTORS = 64, // for everything that is not a client
-    STOP_POLL_MS = 5
+    STOP_POLL_MS = 5,
+    COURIER_MS = 5000 // at least, for webhooks that wait at a stop
 };
 
 struct server {
@@ -33,6 +35,7 @@ struct server {
     struct tls_context *tls;
     struct house house;
     struct worker *workers;
+    struct courier *courier;
     uint16_t port, tls_port;
     sigset_t signals;
 };
@@ -119,6 +122,10 @@ static bool start(struct server *v, struct err *err)
             .tls_listener = tls_fds[w]};
         v->house.workers[w] = serve_new(&setup);
     }
+    v->courier = courier_start(v->config, &v->house);
+    v->house.tell = courier_post;
+    v->house.courier = v->courier;
+    v->house.fact_counts = courier_counts(v->courier);
     for (unsigned w = 0; w < v->house.n_workers; w++)
         worker_start(&v->workers[w], v->house.workers[w]);
     return true;
@@ -166,6 +173,8 @@ static void warn_unchanged(const struct config *now, const struct config *next)
         log_event(LOG_WARN, "reload_needs_restart", "option=%s", "workers");
     if (now->tls.port != next->tls.port)
         log_event(LOG_WARN, "reload_needs_restart", "option=%s", "tls.port");
+    if (now->webhooks.private_addresses != next->webhooks.private_addresses)
+        log_event(LOG_WARN, "reload_needs_restart", "option=%s", "webhooks.private_addresses");
 }
 
 static void send_config(struct server *v, struct config *next, struct tls_context *tls)
@@ -199,6 +208,7 @@ static void reload(struct server *v)
         warn_unchanged(v->started, next);
         log_setup(next->log.level, next->log.format);
         send_config(v, next, tls);
+        courier_use(v->courier, next);
         config_drop(v->config);
         tls_context_drop(v->tls);
         v->config = next;
@@ -237,6 +247,7 @@ static void stop(struct server *v)
 {
     uint64_t n = atomic_load(&v->house.n_conns);
     uint32_t window = v->config->drain.window_ms;
+    uint64_t from_us = clock_us();
     atomic_store(&v->house.is_draining, true);
     notify_send("STOPPING=1");
     wait_while_draining(v, v->config->drain.delay_ms);
@@ -259,6 +270,11 @@ static void stop(struct server *v)
     for (unsigned w = 0; w < v->house.n_workers; w++)
         worker_join(&v->workers[w]);
     serve_free_all(&v->house);
+    uint64_t passed_ms = (clock_us() - from_us) / 1000;
+    uint64_t window_ms = v->config->drain.window_ms;
+    window_ms = window_ms > passed_ms ? window_ms - passed_ms : 0;
+    courier_stop(v->courier, window_ms < COURIER_MS ? COURIER_MS : (uint32_t)window_ms);
+    v->courier = NULL;
 }
 
 static void block_signals(struct server *v)

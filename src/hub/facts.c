@@ -15,6 +15,20 @@ static const struct {
 #undef FACT
 };
 
+const uint32_t fact_latency_ms[FACT_LATENCY_BUCKETS - 1] = {
+    5, 10, 25, 50, 100, 250, 500, 1000, 5000, 30000, 120000};
+
+const char *fact_outcome_word(enum fact_outcome outcome)
+{
+    static const char *const words[FACT_OUTCOMES] = {[FACT_DELIVERED] = "delivered",
+        [FACT_EXPIRED] = "expired",
+        [FACT_OVERFLOWED] = "overflowed",
+        [FACT_REMOVED] = "removed",
+        [FACT_ABANDONED] = "abandoned",
+        [FACT_SUPPRESSED] = "suppressed"};
+    return words[outcome];
+}
+
 const char *fact_event(enum fact_kind kind)
 {
     return names[kind].event;

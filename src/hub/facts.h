@@ -8,6 +8,7 @@
 #define HUB_FACTS_H
 
 #include "base/base.h"
+#include "base/counter.h"
 #include "base/frame.h"
 #include "base/mail.h"
 
@@ -28,6 +29,41 @@ struct fact {
     struct span socket_id; // CLIENT_EVENT
     struct frame *frame;   // CLIENT_EVENT: held
 };
+
+/* What became of a fact, once for each webhook that wanted it. */
+enum fact_outcome {
+    FACT_DELIVERED,
+    FACT_EXPIRED,    // its receiver did not take it for too long
+    FACT_OVERFLOWED, // too many were waiting
+    FACT_REMOVED,    // a reload took its webhook away
+    FACT_ABANDONED,  // the server stopped
+    FACT_SUPPRESSED, // undone before it was told: once, whatever the webhooks
+    FACT_OUTCOMES
+};
+
+enum { FACT_LATENCY_BUCKETS = 12 };
+
+/* Upper bounds in milliseconds; the last bucket has none. */
+extern const uint32_t fact_latency_ms[FACT_LATENCY_BUCKETS - 1];
+
+/* One writer: the courier.  Read by whoever shows metrics. */
+struct fact_counts {
+    struct counter events[FACT_KINDS][FACT_OUTCOMES];
+    struct counter attempts, failures;     // requests made, and those of them that were not taken
+    struct counter waiting, waiting_bytes; // gauges
+    struct counter latency[FACT_LATENCY_BUCKETS], latency_ms; // from the fact to its delivery
+};
+
+/* A worker asks what became of an app's facts; the answer is a LETTER_ANSWER with JSON. */
+enum { FACT_ASK = FACT_KINDS };
+struct fact_ask {
+    struct mail mail;    // kind FACT_ASK
+    uint32_t app;        // slot
+    uint32_t request[3]; // whose HTTP request
+    unsigned worker;
+};
+
+const char *fact_outcome_word(enum fact_outcome outcome);
 
 const char *fact_event(enum fact_kind kind); // "channel_occupied"
 const char *fact_group(enum fact_kind kind); // "channel_existence"

@@ -572,6 +572,19 @@ static void route_user(struct serve *s, struct conn *c, struct request *r, struc
         post_terminate(s, c, r, span_of(r->own.p + from, r->own.len - from));
 }
 
+/* What became of the last webhooks: the courier knows. */
+static void get_webhooks(struct serve *s, struct conn *c, struct request *r)
+{
+    struct call *call = call_new(CALL_WEBHOOKS, r->app, 1);
+    struct fact_ask *ask = mem_zero(sizeof *ask);
+    ask->mail.kind = FACT_ASK;
+    ask->app = r->app->slot;
+    ask->worker = s->worker;
+    call_expect(c, call, 0, ask->request);
+    s->house->tell(s->house->courier, &ask->mail);
+    call_finish(s, c, call);
+}
+
 static void route(struct serve *s, struct conn *c, struct request *r)
 {
     struct span rest = r->rest;
@@ -582,6 +595,8 @@ static void route(struct serve *s, struct conn *c, struct request *r)
         is_post ? post_batch(s, c, r) : not_allowed(s, c, "POST");
     else if (span_is(rest, "channels"))
         is_get(r) ? get_channels(s, c, r) : not_allowed(s, c, "GET, HEAD");
+    else if (span_is(rest, "webhooks"))
+        is_get(r) ? get_webhooks(s, c, r) : not_allowed(s, c, "GET, HEAD");
     else if (span_starts(rest, "channels/"))
         route_channel(s, c, r, span_from(rest, strlen("channels/")));
     else if (span_starts(rest, "users/"))

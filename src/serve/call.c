@@ -49,16 +49,22 @@ static void take_answer(struct call *call, uint32_t item, struct letter *l)
     to->frame = frame;
 }
 
-static void set_request(struct letter *ask, const struct conn *c, uint32_t item)
+static void set_request(uint32_t request[3], const struct conn *c, uint32_t item)
 {
-    ask->request[0] = c->index;
-    ask->request[1] = c->serial;
-    ask->request[2] = item;
+    request[0] = c->index;
+    request[1] = c->serial;
+    request[2] = item;
+}
+
+void call_expect(struct conn *c, struct call *call, uint32_t item, uint32_t request[3])
+{
+    set_request(request, c, item);
+    call->n_left++;
 }
 
 void call_ask(struct serve *s, struct conn *c, struct call *call, uint32_t item, struct letter *ask)
 {
-    set_request(ask, c, item);
+    set_request(ask->request, c, item);
     if (hub_ask(s->hub, ask) == HUB_DONE)
         take_answer(call, item, ask);
     else
@@ -68,7 +74,7 @@ void call_ask(struct serve *s, struct conn *c, struct call *call, uint32_t item,
 void call_ask_all(struct serve *s, struct conn *c, struct call *call, struct letter *ask)
 {
     for (unsigned w = 0; w < s->house->n_workers; w++) {
-        set_request(ask, c, w);
+        set_request(ask->request, c, w);
         if (hub_ask_worker(s->hub, w, ask) == HUB_DONE)
             take_answer(call, w, ask);
         else
@@ -184,6 +190,9 @@ static void add_body(struct buf *out, const struct call *call)
         break;
     case CALL_STATS:
         add_stats(out, &call->items[0]);
+        break;
+    case CALL_WEBHOOKS:
+        add_fragments(out, call);
         break;
     case CALL_TERMINATE:
     case CALL_OLD_EVENT:

@@ -17,6 +17,7 @@ enum call_kind {
     CALL_USERS,     // GET channels/C/users
     CALL_STATS,     // GET channels/C/stats, deprecated
     CALL_OLD_EVENT, // POST channels/C/events, deprecated
+    CALL_WEBHOOKS,  // GET webhooks
     CALL_DEMO       // POST /demo/publish
 };
 
@@ -48,6 +49,9 @@ void call_ask(
 
 /* LETTER_ASK_CHANNELS, asked of every worker. */
 void call_ask_all(struct serve *s, struct conn *c, struct call *call, struct letter *ask);
+
+/* A question that no hub answers went out: a LETTER_ANSWER will come for it. */
+void call_expect(struct conn *c, struct call *call, uint32_t item, uint32_t request[3]);
 
 /* All has been asked: replies now, or lets the conn wait.  Takes the call. */
 void call_finish(struct serve *s, struct conn *c, struct call *call);

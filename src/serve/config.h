@@ -56,6 +56,14 @@ struct config {
         uint32_t delay_ms;  // 0: between "not ready" and closed listeners
         uint32_t window_ms; // 30,000: longest time over which connections are closed
     } drain;
+    struct {
+        uint32_t timeout_ms;    // 4,000
+        uint32_t retry_s;       // 300
+        uint32_t grace_ms;      // 3,000
+        uint32_t queue_events;  // 10,000 of one URL
+        uint32_t queue_bytes;   // 16,777,216 of one URL
+        bool private_addresses; // true
+    } webhooks;
     struct config_limits limits;
     struct {
         char *echo_path;             // "" = off

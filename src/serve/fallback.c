@@ -86,6 +86,13 @@ static struct conn *conn_of(const struct serve *s, const struct fallback *f)
     return f->conn == SLAB_NONE ? NULL : conn_at(s, f->conn);
 }
 
+/* Where there is known to be one. */
+static struct conn *receiver_of(const struct serve *s, const struct fallback *f)
+{
+    ENSURE(f->conn != SLAB_NONE);
+    return conn_at(s, f->conn);
+}
+
 /* The receiver is one no more; its conn is the caller's to end. */
 static void detach(struct serve *s, struct fallback *f, struct conn *c)
 {
@@ -120,7 +127,7 @@ static void end_stream(struct serve *s, struct conn *c, bool is_plain)
 /* The client has made another request, or its stream has become too long: this one ends. */
 static void let_go(struct serve *s, struct fallback *f)
 {
-    struct conn *c = conn_of(s, f);
+    struct conn *c = receiver_of(s, f);
     bool is_stream = f->receiver & RECEIVER_STREAM;
     bool is_plain = f->receiver & RECEIVER_PLAIN;
     bool is_between = chunk_is_between(&f->walk);
@@ -235,8 +242,9 @@ void fallback_hangup(struct serve *s, struct fallback *f)
 
 void fallback_writable(struct serve *s, struct fallback *f)
 {
-    if (conn_of(s, f)->out.bytes)
-        conn_touch(s, conn_of(s, f));
+    struct conn *c = receiver_of(s, f);
+    if (c->out.bytes)
+        conn_touch(s, c);
     else if (f->session != SLAB_NONE)
         hub_writable(s->hub, f->session);
 }
@@ -314,7 +322,7 @@ static int64_t write_bodies(const struct fallback *f, struct conn *c, struct spa
 
 static int64_t stream_to(struct serve *s, struct fallback *f, struct span in)
 {
-    struct conn *c = conn_of(s, f);
+    struct conn *c = receiver_of(s, f);
     if (c->out.bytes || (f->receiver & RECEIVER_PAUSED) || (c->flags & CONN_BROKEN))
         return 0;
     in.len = until_rotation(f, in);
@@ -419,11 +427,10 @@ static enum transport transport_of(const struct fallback *f)
 void fallback_open_session(
     struct serve *s, struct fallback *f, const struct session_claim *claim, struct span first)
 {
-    struct conn *c = conn_of(s, f);
     bool is_direct = f->kind == FALLBACK_SOCKJS_WS ||
                      (f->kind == FALLBACK_EVENTS && !(f->receiver & RECEIVER_PLAIN));
     struct session_opts opts = {.app = claim->app->slot,
-        .wire = is_direct ? conn_wire(c) : SERVE_WIRE_FALLBACK | f->index,
+        .wire = is_direct ? conn_wire(receiver_of(s, f)) : SERVE_WIRE_FALLBACK | f->index,
         .at = f->index,
         .is_fallback = true,
         .transport = transport_of(f),
@@ -433,7 +440,7 @@ void fallback_open_session(
     f->state = FALLBACK_OPEN;
     f->session = session_open(s, &opts, first)->index;
     if (is_direct)
-        c->session = f->session;
+        receiver_of(s, f)->session = f->session;
     serve_count(s, COUNTER_FALLBACKS_OPENED, 1);
 }
 
@@ -540,7 +547,7 @@ static void beat(struct serve *s, struct fallback *f)
 static void sweep_pause(struct serve *s, struct fallback *f)
 {
     int unsent = 0;
-    struct conn *c = conn_of(s, f);
+    struct conn *c = receiver_of(s, f);
     (void)ioctl(c->stream.fd, SIOCOUTQ, &unsent);
     if (unsent)
         f->since_ms = s->now_ms;

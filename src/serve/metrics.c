@@ -230,6 +230,55 @@ static uint64_t read_resident(void)
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+static void add_fact_latency(const struct fact_counts *counts, struct buf *out)
+{
+    uint64_t total = 0;
+    help(out, "webhook_delivery_seconds", "histogram",
+        "From an event to its delivery, by event and webhook");
+    for (int i = 0; i < FACT_LATENCY_BUCKETS; i++) {
+        total += counter_get(&counts->latency[i]);
+        if (i < FACT_LATENCY_BUCKETS - 1)
+            buf_addf(out, "carillon_webhook_delivery_seconds_bucket{le=\"%g\"} %llu\n",
+                (double)fact_latency_ms[i] / 1e3, (unsigned long long)total);
+    }
+    buf_addf(out,
+        "carillon_webhook_delivery_seconds_bucket{le=\"+Inf\"} %llu\n"
+        "carillon_webhook_delivery_seconds_sum %.3f\n"
+        "carillon_webhook_delivery_seconds_count %llu\n",
+        (unsigned long long)total, (double)counter_get(&counts->latency_ms) / 1e3,
+        (unsigned long long)total);
+}
+
+static void add_facts(const struct house *house, struct buf *out)
+{
+    const struct fact_counts *counts = house->fact_counts;
+    if (!counts)
+        return;
+    help(out, "webhook_events_total", "counter", "Webhook events by type and what became of them");
+    for (int kind = 0; kind < FACT_KINDS; kind++)
+        for (int outcome = 0; outcome < FACT_OUTCOMES; outcome++)
+            buf_addf(out, "carillon_webhook_events_total{type=\"%s\",outcome=\"%s\"} %llu\n",
+                fact_event((enum fact_kind)kind), fact_outcome_word((enum fact_outcome)outcome),
+                (unsigned long long)counter_get(&counts->events[kind][outcome]));
+    const struct {
+        const char *name, *type, *sentence;
+        const struct counter *value;
+    } rows[] = {
+        {"webhook_requests_total", "counter", "Webhook requests made", &counts->attempts},
+        {"webhook_failures_total", "counter", "Webhook requests that were not taken",
+            &counts->failures},
+        {"webhook_queue_events", "gauge", "Webhook events that wait", &counts->waiting},
+        {"webhook_queue_bytes", "gauge", "Bytes of webhook events that wait",
+            &counts->waiting_bytes},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        help(out, rows[i].name, rows[i].type, rows[i].sentence);
+        buf_addf(out, "carillon_%s %llu\n", rows[i].name,
+            (unsigned long long)counter_get(rows[i].value));
+    }
+    add_fact_latency(counts, out);
+}
+
 static void add_process(const struct serve *s, struct buf *out)
 {
     help(out, "process_resident_bytes", "gauge", "Resident memory of the process");
@@ -254,5 +303,6 @@ void metrics_write(struct serve *s, struct buf *out)
     add_statuses(s->house, out);
     add_latency(s->house, out);
     add_apps(s, out);
+    add_facts(s->house, out);
     add_process(s, out);
 }

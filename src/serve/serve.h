@@ -16,6 +16,7 @@
 #include "base/map.h"
 #include "base/outbox.h"
 #include "base/slab.h"
+#include "hub/facts.h"
 #include "hub/hub.h"
 #include "net/loop.h"
 #include "net/mailbox.h"
@@ -98,9 +99,10 @@ struct house {
     atomic_bool is_draining; // /ready says no, and no connection is kept alive
     atomic_uint n_drained;   // workers that have let everyone go
     atomic_ulong n_conns;    // of all workers
-    /* Takes a struct fact.  Thread: any worker.  NULL = nobody wants any. */
+    /* Takes a struct fact, or a struct fact_ask.  Thread: any worker.  NULL = nobody wants any. */
     void (*tell)(void *courier, struct mail *fact);
     void *courier;
+    const struct fact_counts *fact_counts; // the courier's
 };
 
 /* A wire handle (hub_flush) is a descriptor, or with this bit the index of a conn whose bytes

@@ -1,0 +1,170 @@
+/* The courier's loop. */
+#include "base/base.h"
+
+#include "courier.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "net/mailbox.h"
+#include "notify/outbound.h"
+#include "notify/webhook.h"
+#include "serve/serve.h"
+
+enum courier_letter { COURIER_CONFIG = MAIL_OTHER, COURIER_STOP };
+
+struct courier {
+    struct mailbox mailbox;
+    struct config *config; // held
+    struct house *house;
+    struct outbound *outbound;
+    struct webhooks *webhooks;
+    struct fact_counts counts;
+    pthread_t thread;
+    uint64_t stop_by_ms; // 0 = it goes on
+};
+
+struct config_letter {
+    struct mail mail;
+    struct config *config; // held for the receiver
+};
+
+struct stop_letter {
+    struct mail mail;
+    uint32_t window_ms;
+};
+
+static struct webhook_time time_now(void)
+{
+    return (struct webhook_time){clock_us() / 1000, clock_wall_ms()};
+}
+
+static void use_config(struct courier *c)
+{
+    const struct config *config = c->config;
+    struct webhook_limits limits = {.timeout_ms = config->webhooks.timeout_ms,
+        .retry_ms = config->webhooks.retry_s * 1000,
+        .grace_ms = config->webhooks.grace_ms,
+        .queue_events = config->webhooks.queue_events,
+        .queue_bytes = config->webhooks.queue_bytes};
+    webhooks_use(c->webhooks, config->apps, config->n_apps, &limits, time_now());
+}
+
+/* Answers a worker's question with JSON, as a home would. */
+static void answer(struct courier *c, struct fact_ask *ask)
+{
+    struct buf json = {0};
+    struct letter *letter = mem_zero(sizeof *letter);
+    webhooks_describe(c->webhooks, ask->app, &json);
+    letter->mail.kind = LETTER_ANSWER;
+    memcpy(letter->request, ask->request, sizeof letter->request);
+    letter->cached = frame_new(json.len);
+    memcpy(letter->cached->text, json.p, json.len);
+    buf_fini(&json);
+    serve_post(c->house->workers[ask->worker], &letter->mail);
+    free(ask);
+}
+
+static void take_letter(struct courier *c, struct mail *mail)
+{
+    if (mail->kind < FACT_KINDS) {
+        webhooks_take(c->webhooks, CONTAINER_OF(mail, struct fact, mail), time_now());
+    } else if (mail->kind == FACT_ASK) {
+        answer(c, CONTAINER_OF(mail, struct fact_ask, mail));
+    } else if (mail->kind == COURIER_CONFIG) {
+        struct config_letter *letter = CONTAINER_OF(mail, struct config_letter, mail);
+        struct config *old = c->config;
+        c->config = letter->config;
+        use_config(c); // before the old apps go
+        config_drop(old);
+        free(letter);
+    } else {
+        struct stop_letter *letter = CONTAINER_OF(mail, struct stop_letter, mail);
+        c->stop_by_ms = clock_us() / 1000 + letter->window_ms;
+        webhooks_hurry(c->webhooks, time_now());
+        free(letter);
+    }
+}
+
+static void take_mail(struct courier *c)
+{
+    struct mail *next;
+    for (struct mail *mail = mailbox_take(&c->mailbox); mail; mail = next) {
+        next = mail->next;
+        take_letter(c, mail);
+    }
+}
+
+static bool is_over(const struct courier *c)
+{
+    if (!c->stop_by_ms)
+        return false;
+    return webhooks_is_idle(c->webhooks) || clock_us() / 1000 >= c->stop_by_ms;
+}
+
+static void *run(void *arg)
+{
+    struct courier *c = arg;
+    while (!is_over(c)) {
+        int timeout_ms = webhooks_run(c->webhooks, time_now());
+        if (c->stop_by_ms && (timeout_ms < 0 || timeout_ms > 50))
+            timeout_ms = 50;
+        outbound_wait(c->outbound, c->mailbox.fd, timeout_ms < 0 ? 60000 : timeout_ms);
+        take_mail(c);
+    }
+    webhooks_abandon(c->webhooks);
+    return NULL;
+}
+
+struct courier *courier_start(struct config *config, struct house *house)
+{
+    struct courier *c = mem_zero(sizeof *c);
+    mailbox_init(&c->mailbox);
+    c->config = config;
+    config_hold(config);
+    c->house = house;
+    c->outbound = outbound_new(!config->webhooks.private_addresses);
+    c->webhooks = webhooks_new(c->outbound, &c->counts);
+    use_config(c);
+    int rc = pthread_create(&c->thread, NULL, run, c);
+    ENSURE(rc == 0);
+    pthread_setname_np(c->thread, "courier");
+    return c;
+}
+
+void courier_post(void *courier, struct mail *letter)
+{
+    struct courier *c = courier;
+    mailbox_post(&c->mailbox, letter);
+}
+
+void courier_use(struct courier *c, struct config *config)
+{
+    struct config_letter *letter = mem_zero(sizeof *letter);
+    letter->mail.kind = COURIER_CONFIG;
+    letter->config = config;
+    config_hold(config);
+    courier_post(c, &letter->mail);
+}
+
+void courier_stop(struct courier *c, uint32_t window_ms)
+{
+    if (!c)
+        return;
+    struct stop_letter *letter = mem_zero(sizeof *letter);
+    letter->mail.kind = COURIER_STOP;
+    letter->window_ms = window_ms;
+    courier_post(c, &letter->mail);
+    pthread_join(c->thread, NULL);
+    outbound_free(c->outbound);
+    webhooks_free(c->webhooks);
+    mailbox_fini(&c->mailbox);
+    config_drop(c->config);
+    free(c);
+}
+
+const struct fact_counts *courier_counts(const struct courier *c)
+{
+    return &c->counts;
+}

@@ -1,0 +1,95 @@
+/* webhook_priv.h - queues of webhooks.  Only src/notify includes it. */
+#ifndef NOTIFY_WEBHOOK_PRIV_H
+#define NOTIFY_WEBHOOK_PRIV_H
+
+#include "base/list.h"
+#include "notify/grace.h"
+#include "notify/webhook.h"
+
+enum { DELIVERIES_KEPT = 50, ERROR_CHARS = 120 };
+
+/* One event for one URL. */
+struct event {
+    struct event *next;
+    uint64_t born_ms; // monotonic: when the fact was taken
+    uint8_t kind;     // enum fact_kind
+    uint32_t len;
+    char json[];
+};
+
+/* What a request came to, for people to look at. */
+struct delivery {
+    int64_t wall_ms; // when it was made
+    char *url;
+    char first[24]; // event name of the first of
+    uint32_t n_events;
+    uint32_t attempt; // 1 = the first
+    uint32_t took_ms;
+    int status; // 0 = no answer
+    char error[ERROR_CHARS];
+};
+
+struct recent { // of one app, a ring
+    struct delivery items[DELIVERIES_KEPT];
+    uint32_t n; // ever
+};
+
+struct target {
+    struct list_node node;
+    struct webhooks *owner;
+    uint32_t slot;
+    const struct app *app;         // of the present configuration
+    const struct webhook *webhook; // likewise; NULL = removed, and goes when its request ends
+    char *url;                     // the target's own
+    struct event *first, **last;
+    uint32_t n, bytes; // waiting, those under way included
+    bool is_sending;
+    bool is_hurried;
+    uint32_t n_sending; // events of the request under way, or to be made again
+    struct buf body;    // of that request; len 0 = none
+    char signature[96]; // its header
+    uint32_t attempt;
+    uint64_t due_ms; // of the next attempt
+    uint64_t sent_ms;
+    int64_t sent_wall_ms;
+    uint64_t n_failures; // in a row
+    uint64_t n_lost;     // of this episode
+};
+
+struct webhooks {
+    struct outbound *outbound;
+    struct fact_counts *counts;
+    struct webhook_limits limits;
+    struct list targets;
+    struct grace grace;
+    struct recent **recent; // by slot; NULL = none yet
+    uint32_t n_recent;
+    struct webhook_time time;
+};
+
+/* --- webhook_queue.c --- */
+
+struct target *target_new(struct webhooks *w, const struct app *app, const struct webhook *hook);
+void target_free(struct target *t);
+
+/* False when there is no room. */
+bool queue_push(struct target *t, uint32_t kind, struct span json);
+
+/* The first n events leave, and what became of them is counted. */
+void queue_drop(struct target *t, uint32_t n, enum fact_outcome outcome);
+
+/* --- webhook_send.c --- */
+
+/* Makes the request that is due, if any; returns when it wants to be called again, or 0. */
+uint64_t target_run(struct target *t);
+
+/* --- webhook_body.c --- */
+
+/* The fact as the object that stands in "events". */
+void event_write(const struct fact *f, struct buf *out);
+bool webhook_wants(const struct webhook *hook, const struct fact *f);
+
+/* --- webhook.c --- */
+void webhooks_note(struct webhooks *w, const struct target *t, const struct delivery *d);
+
+#endif

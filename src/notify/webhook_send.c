@@ -1,0 +1,199 @@
+/* Requests of one app and URL: made, made again, given up. */
+#include "base/base.h"
+
+#include "notify/webhook_priv.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/rand.h"
+
+enum {
+    BATCH_EVENTS = 100,
+    BATCH_BYTES = 256 * 1024,
+    FIRST_PAUSE_MS = 500,
+    LONGEST_PAUSE_MS = 60 * 1000,
+    HEADERS_MAX = 40
+};
+
+/* --- the request ------------------------------------------------------------------------------- */
+
+/* As many of the waiting events as go into one request; they are its own until it has ended. */
+static void write_body(struct target *t)
+{
+    struct buf *body = &t->body;
+    uint32_t most = t->webhook->batch_ms ? BATCH_EVENTS : 1;
+    const struct event *e = t->first;
+    body->len = 0;
+    buf_addf(body, "{\"time_ms\":%lld,\"events\":[", (long long)t->owner->time.wall_ms);
+    for (t->n_sending = 0; e && t->n_sending < most; e = e->next) {
+        if (t->n_sending && body->len + e->len > BATCH_BYTES)
+            break;
+        if (t->n_sending++)
+            buf_add_char(body, ',');
+        buf_add(body, e->json, e->len);
+    }
+    buf_add_str(body, "]}");
+}
+
+/* Of the bytes that are sent, and no others. */
+static void sign_body(struct target *t)
+{
+    char hex[SIGN_HEX];
+    struct span parts[] = {buf_span(&t->body)};
+    sign_hex(&t->app->keys[0].sign, parts, 1, hex);
+    snprintf(t->signature, sizeof t->signature, "X-Pusher-Signature: %.*s", SIGN_HEX, hex);
+}
+
+static void on_done(void *ctx, const struct outbound_result *result);
+
+static void make_request(struct target *t)
+{
+    const char *headers[HEADERS_MAX + 3];
+    char key[160];
+    size_t n = 0;
+    snprintf(key, sizeof key, "X-Pusher-Key: %s", t->app->keys[0].key);
+    headers[n++] = "Content-Type: application/json";
+    headers[n++] = key;
+    headers[n++] = t->signature;
+    for (size_t i = 0; i < t->webhook->n_headers && i < HEADERS_MAX; i++)
+        headers[n++] = t->webhook->headers[i];
+    struct outbound_request request = {.url = t->url,
+        .headers = headers,
+        .n_headers = n,
+        .body = buf_span(&t->body),
+        .timeout_ms = t->owner->limits.timeout_ms,
+        .done = on_done,
+        .ctx = t};
+    t->is_sending = true;
+    t->attempt++;
+    t->sent_ms = t->owner->time.now_ms;
+    t->sent_wall_ms = t->owner->time.wall_ms;
+    counter_add(&t->owner->counts->attempts, 1);
+    outbound_post(t->owner->outbound, &request);
+}
+
+/* --- what came of it ------------------------------------------------------------------------------ */
+
+static void note(struct target *t, const struct outbound_result *result)
+{
+    struct delivery d = {.wall_ms = t->sent_wall_ms,
+        .url = t->url,
+        .n_events = t->n_sending,
+        .attempt = t->attempt,
+        .took_ms = result->took_ms,
+        .status = result->outcome == OUTBOUND_ANSWERED ? result->status : 0};
+    snprintf(d.first, sizeof d.first, "%s", fact_event((enum fact_kind)t->first->kind));
+    snprintf(d.error, sizeof d.error, "%s", result->error);
+    webhooks_note(t->owner, t, &d);
+}
+
+static void log_failure(const struct target *t, const struct outbound_result *result)
+{
+    log_event(LOG_WARN, "webhook_failing", "app=%s url=\"%s\" status=%d error=\"%s\" waiting=%u",
+        t->app->id, t->url, result->outcome == OUTBOUND_ANSWERED ? result->status : 0,
+        result->error, t->n);
+}
+
+static void succeed(struct target *t)
+{
+    if (t->n_failures)
+        log_event(LOG_INFO, "webhook_recovered", "app=%s url=\"%s\" failures=%llu lost=%llu",
+            t->app->id, t->url, (unsigned long long)t->n_failures, (unsigned long long)t->n_lost);
+    t->n_failures = t->n_lost = 0;
+    queue_drop(t, t->n_sending, FACT_DELIVERED);
+    t->body.len = 0;
+}
+
+/* 0.5 s, 1 s, 2 s ... 60 s, each between half and whole: receivers that come back are not met
+ * by all at once. */
+static uint32_t pause_of(uint32_t attempt)
+{
+    uint32_t pause = attempt > 7 ? LONGEST_PAUSE_MS : (uint32_t)FIRST_PAUSE_MS << (attempt - 1);
+    if (pause > LONGEST_PAUSE_MS)
+        pause = LONGEST_PAUSE_MS;
+    return pause / 2 + rand_u32() % (pause / 2 + 1);
+}
+
+static void give_up(struct target *t, uint32_t n, enum fact_outcome outcome)
+{
+    if (!t->n_lost && outcome == FACT_EXPIRED)
+        log_event(LOG_ERROR, "webhook_lost", "app=%s url=\"%s\" why=%s events=%u waiting=%u",
+            t->app->id, t->url, fact_outcome_word(outcome), n, t->n);
+    t->n_lost += n;
+    queue_drop(t, n, outcome);
+    t->body.len = 0;
+}
+
+static bool is_expired(const struct target *t, const struct event *e)
+{
+    return t->owner->time.now_ms - e->born_ms >= t->owner->limits.retry_ms;
+}
+
+static void fail(struct target *t, const struct outbound_result *result)
+{
+    if (!t->n_failures++)
+        log_failure(t, result);
+    counter_add(&t->owner->counts->failures, 1);
+    uint32_t pause = pause_of(t->attempt);
+    t->due_ms = t->owner->time.now_ms + pause;
+    if (is_expired(t, t->first))
+        give_up(t, t->n_sending, FACT_EXPIRED);
+}
+
+static void on_done(void *ctx, const struct outbound_result *result)
+{
+    struct target *t = ctx;
+    t->owner->time = (struct webhook_time){clock_us() / 1000, clock_wall_ms()};
+    t->is_sending = false;
+    note(t, result);
+    bool is_taken =
+        result->outcome == OUTBOUND_ANSWERED && result->status >= 200 && result->status < 300;
+    if (is_taken)
+        succeed(t);
+    else if (t->webhook)
+        fail(t, result);
+    if (!t->webhook) {
+        queue_drop(t, t->n, FACT_REMOVED);
+        target_free(t);
+    }
+}
+
+/* --- when --------------------------------------------------------------------------------------------- */
+
+static void drop_expired(struct target *t)
+{
+    uint32_t n = 0;
+    for (const struct event *e = t->first; e && is_expired(t, e); e = e->next)
+        n++;
+    if (n)
+        give_up(t, n, FACT_EXPIRED);
+}
+
+uint64_t target_run(struct target *t)
+{
+    uint64_t now_ms = t->owner->time.now_ms;
+    if (t->is_sending)
+        return 0;
+    if (!t->body.len)
+        drop_expired(t);
+    if (!t->first)
+        return 0;
+    if (!t->body.len) {
+        uint64_t ready_ms = t->first->born_ms + t->webhook->batch_ms;
+        bool is_full = t->n >= BATCH_EVENTS || t->bytes >= BATCH_BYTES;
+        if (ready_ms > now_ms && !is_full && !t->is_hurried)
+            return ready_ms;
+        write_body(t);
+        sign_body(t);
+        t->attempt = 0;
+        if (!t->n_failures)
+            t->due_ms = now_ms;
+    }
+    if (t->due_ms > now_ms && !(t->is_hurried && !t->attempt))
+        return t->due_ms;
+    make_request(t);
+    return 0;
+}
