@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "config.h"
+#include "jws_verify.h"
 #include "server.h"
 
 static const char usage[] =
@@ -14,6 +15,7 @@ static const char usage[] =
     "  carillon serve [flags]    run the server\n"
     "  carillon check [flags]    validate and print the effective configuration\n"
     "  carillon options          list every option\n"
+    "  carillon jws-verify       read lines {\"jwk\":...,\"jws\":...}, answer accept or reject\n"
     "  carillon version          print the version\n"
     "\n"
     "flags:\n"
@@ -127,6 +129,8 @@ int main(int argc, char **argv)
         return with_flags(server_run, argc - 2, argv + 2);
     if (strcmp(command, "check") == 0)
         return with_flags(check, argc - 2, argv + 2);
+    if (strcmp(command, "jws-verify") == 0)
+        return jws_verify_lines();
     if (strcmp(command, "options") == 0) {
         config_print_options();
         return 0;
