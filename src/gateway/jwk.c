@@ -66,7 +66,7 @@ void jwt_key_fini(struct jwt_key *key)
         OPENSSL_cleanse(key->secret, key->secret_len);
     free(key->secret);
     free(key->kid);
-    EVP_PKEY_free(key->public);
+    EVP_PKEY_free(key->pkey);
     *key = (struct jwt_key){0};
 }
 
@@ -94,26 +94,26 @@ bool jwt_key_from_secret(
 /* The key is of the kind that its algorithm wants, and strong enough. */
 static bool check_public(const struct jwt_key *key, struct err *err)
 {
-    const EVP_PKEY *public = key->public;
-    int bits = EVP_PKEY_get_bits(public);
+    const EVP_PKEY *pkey = key->pkey;
+    int bits = EVP_PKEY_get_bits(pkey);
     char group[32] = "";
     switch (key->alg) {
     case JWT_RS256:
     case JWT_PS256:
-        if (!EVP_PKEY_is_a(public, "RSA") && !EVP_PKEY_is_a(public, "RSA-PSS"))
+        if (!EVP_PKEY_is_a(pkey, "RSA") && !EVP_PKEY_is_a(pkey, "RSA-PSS"))
             return err_set(err, 0, "%s wants an RSA key", algs[key->alg].name);
         if (bits < RSA_MIN_BITS || bits > RSA_MAX_BITS)
             return err_set(err, 0, "the RSA key has %d bits, expected %d to %d", bits, RSA_MIN_BITS,
                 RSA_MAX_BITS);
         return true;
     case JWT_ES256:
-        if (!EVP_PKEY_is_a(public, "EC") ||
-            !EVP_PKEY_get_group_name(public, group, sizeof group, NULL) ||
+        if (!EVP_PKEY_is_a(pkey, "EC") ||
+            !EVP_PKEY_get_group_name(pkey, group, sizeof group, NULL) ||
             strcmp(group, "prime256v1") != 0)
             return err_set(err, 0, "ES256 wants a key on the curve P-256");
         return true;
     case JWT_EDDSA:
-        if (!EVP_PKEY_is_a(public, "ED25519"))
+        if (!EVP_PKEY_is_a(pkey, "ED25519"))
             return err_set(err, 0, "EdDSA wants an Ed25519 key");
         return true;
     case JWT_HS256:
@@ -125,12 +125,12 @@ static bool check_public(const struct jwt_key *key, struct err *err)
     return err_set(err, 0, "%s wants a secret, not a public key", algs[key->alg].name);
 }
 
-/* Takes public. */
-static bool finish(struct jwt_key *key, EVP_PKEY *public, struct err *err)
+/* Takes pkey. */
+static bool finish(struct jwt_key *key, EVP_PKEY *pkey, struct err *err)
 {
-    key->public = public;
+    key->pkey = pkey;
     ERR_clear_error();
-    if (!public)
+    if (!pkey)
         (void)err_set(err, 0, "the key is malformed");
     else if (check_public(key, err))
         return true;
@@ -143,16 +143,16 @@ bool jwt_key_from_pem(
 {
     begin(key, alg, kid);
     BIO *bio = BIO_new_mem_buf(pem.p, (int)pem.len);
-    EVP_PKEY *public = PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
+    EVP_PKEY *pkey = PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
     BIO_free(bio);
-    if (!public) {
+    if (!pkey) {
         bio = BIO_new_mem_buf(pem.p, (int)pem.len);
         X509 *certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-        public = certificate ? X509_get_pubkey(certificate) : NULL;
+        pkey = certificate ? X509_get_pubkey(certificate) : NULL;
         X509_free(certificate);
         BIO_free(bio);
     }
-    return finish(key, public, err);
+    return finish(key, pkey, err);
 }
 
 /* --- JWK ------------------------------------------------------------------------------------------ */
@@ -219,27 +219,27 @@ static bool alg_of(struct jwk *jwk, enum jwt_alg *alg)
 
 static EVP_PKEY *from_params(const char *type, OSSL_PARAM *params)
 {
-    EVP_PKEY *public = NULL;
+    EVP_PKEY *pkey = NULL;
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
     if (!ctx || EVP_PKEY_fromdata_init(ctx) <= 0 ||
-        EVP_PKEY_fromdata(ctx, &public, EVP_PKEY_PUBLIC_KEY, params) <= 0)
-    public = NULL;
+        EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, params) <= 0)
+        pkey = NULL;
     EVP_PKEY_CTX_free(ctx);
-    if (!public)
+    if (!pkey)
         return NULL;
-    ctx = EVP_PKEY_CTX_new(public, NULL);
+    ctx = EVP_PKEY_CTX_new(pkey, NULL);
     bool is_good = EVP_PKEY_public_check(ctx) > 0;
     EVP_PKEY_CTX_free(ctx);
     if (is_good)
-        return public;
-    EVP_PKEY_free(public);
+        return pkey;
+    EVP_PKEY_free(pkey);
     return NULL;
 }
 
 static EVP_PKEY *make_ec(struct jwk *jwk)
 {
     struct buf point = {0};
-    EVP_PKEY *public = NULL;
+    EVP_PKEY *pkey = NULL;
     char group[] = "P-256";
     buf_add_char(&point, 4); // uncompressed
     bool ok = span_is(text_of(jwk, CRV), "P-256") && bytes_of(jwk, X, &point) &&
@@ -250,27 +250,28 @@ static EVP_PKEY *make_ec(struct jwk *jwk)
             OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
             OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point.p, point.len),
             OSSL_PARAM_construct_end()};
-        public = from_params("EC", params);
+        pkey = from_params("EC", params);
     }
     buf_fini(&point);
-    return public;
+    return pkey;
 }
 
 static EVP_PKEY *make_okp(struct jwk *jwk)
 {
     struct buf x = {0};
-    EVP_PKEY *public = NULL;
+    EVP_PKEY *pkey = NULL;
     if (span_is(text_of(jwk, CRV), "Ed25519") && bytes_of(jwk, X, &x) && x.len == COORDINATE)
-    public = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, (const unsigned char *)x.p, x.len);
+        pkey =
+            EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, (const unsigned char *)x.p, x.len);
     buf_fini(&x);
-    return public;
+    return pkey;
 }
 
 static EVP_PKEY *make_rsa(struct jwk *jwk)
 {
     struct buf n = {0};
     struct buf e = {0};
-    EVP_PKEY *public = NULL;
+    EVP_PKEY *pkey = NULL;
     if (bytes_of(jwk, N, &n) && bytes_of(jwk, E, &e) && n.len <= RSA_MAX_BITS / 8 &&
         e.len <= EXPONENT_MAX_BYTES && (n.p[n.len - 1] & 1) && (e.p[e.len - 1] & 1)) {
         BIGNUM *modulus = BN_bin2bn((const unsigned char *)n.p, (int)n.len, NULL);
@@ -280,7 +281,7 @@ static EVP_PKEY *make_rsa(struct jwk *jwk)
         OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_E, exponent);
         OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(builder);
         if (!BN_is_one(exponent))
-        public = from_params("RSA", params);
+            pkey = from_params("RSA", params);
         OSSL_PARAM_free(params);
         OSSL_PARAM_BLD_free(builder);
         BN_free(modulus);
@@ -288,7 +289,7 @@ static EVP_PKEY *make_rsa(struct jwk *jwk)
     }
     buf_fini(&n);
     buf_fini(&e);
-    return public;
+    return pkey;
 }
 
 static bool make_secret(struct jwt_key *key, struct jwk *jwk, enum jwt_alg alg, struct err *err)
@@ -308,13 +309,15 @@ static bool make_secret(struct jwt_key *key, struct jwk *jwk, enum jwt_alg alg, 
 static bool make_public(struct jwt_key *key, struct jwk *jwk, enum jwt_alg alg, struct err *err)
 {
     struct span kty = text_of(jwk, KTY);
-    EVP_PKEY *public = NULL;
+    EVP_PKEY *pkey = NULL;
     begin(key, alg, text_of(jwk, KID));
     if (span_is(kty, "EC"))
-    public = make_ec(jwk);
-    else if (span_is(kty, "OKP")) public = make_okp(jwk);
-    else if (span_is(kty, "RSA")) public = make_rsa(jwk);
-    return finish(key, public, err);
+        pkey = make_ec(jwk);
+    else if (span_is(kty, "OKP"))
+        pkey = make_okp(jwk);
+    else if (span_is(kty, "RSA"))
+        pkey = make_rsa(jwk);
+    return finish(key, pkey, err);
 }
 
 bool jwt_key_from_jwk(struct jwt_key *key, struct span json, struct err *err)
@@ -380,7 +383,7 @@ static bool verify_public(const struct jwt_key *key, struct span text, struct sp
     EVP_PKEY_CTX *how = NULL;
     const EVP_MD *digest =
         algs[key->alg].digest ? EVP_get_digestbyname(algs[key->alg].digest) : NULL;
-    bool ok = EVP_DigestVerifyInit(ctx, &how, digest, NULL, key->public) == 1;
+    bool ok = EVP_DigestVerifyInit(ctx, &how, digest, NULL, key->pkey) == 1;
     if (ok && key->alg == JWT_PS256)
         ok = EVP_PKEY_CTX_set_rsa_padding(how, RSA_PKCS1_PSS_PADDING) == 1 &&
              EVP_PKEY_CTX_set_rsa_pss_saltlen(how, RSA_PSS_SALTLEN_DIGEST) == 1 &&

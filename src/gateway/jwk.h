@@ -27,7 +27,7 @@ struct jwt_key {
     enum jwt_alg alg;
     char *secret; // HS*: the bytes; wiped at the end
     size_t secret_len;
-    struct evp_pkey_st *public; // the others
+    struct evp_pkey_st *pkey; // the others
 };
 
 const char *jwt_alg_name(enum jwt_alg alg);
