@@ -32,12 +32,12 @@ run: all
 test:
 	@dev/setup build test
 	@$(call build,release,build)
-	@dev/test build unit flow browser
+	@dev/test build unit flow streaming polling browser
 
 asan tsan:
 	@dev/setup build test
 	@$(call build,$@,build/$@)
-	@TEST_SLOW=$${TEST_SLOW:-4} dev/test build/$@ unit flow
+	@TEST_SLOW=$${TEST_SLOW:-4} dev/test build/$@ unit flow streaming polling
 
 fuzz:
 	@dev/setup build check

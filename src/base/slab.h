@@ -46,6 +46,12 @@ void slab_unclaim(struct slab *s, uint32_t index);
 /* Gives pieces without a live item back to the kernel. */
 void slab_trim(struct slab *s);
 
+/* True when the index lies in a piece that is mapped, whether or not it is in use. */
+static inline bool slab_has(const struct slab *s, uint32_t index)
+{
+    return index >> SLAB_SHIFT < s->n_pieces && s->pieces[index >> SLAB_SHIFT].items;
+}
+
 static inline void *slab_at(const struct slab *s, uint32_t index)
 {
     return s->pieces[index >> SLAB_SHIFT].items + (index & (SLAB_PIECE - 1)) * s->item_bytes;

@@ -105,11 +105,7 @@ const struct fanout_counts *hub_fanout_counts(const struct hub *h)
 
 uint32_t hub_live(const struct hub *h, struct session_ref ref)
 {
-    const struct slab *s = &h->fanout.subscribers;
-    uint32_t piece = ref.slot >> SLAB_SHIFT;
-    if (!ref.nonce || ref.worker != h->setup.worker)
-        return SLAB_NONE;
-    if (piece >= s->n_pieces || !s->pieces[piece].items)
+    if (!ref.nonce || ref.worker != h->setup.worker || !slab_has(&h->fanout.subscribers, ref.slot))
         return SLAB_NONE;
     const struct subscriber *sub = fanout_at(&h->fanout, ref.slot);
     return (sub->flags & SUBSCRIBER_OPEN) && sub->nonce == ref.nonce ? ref.slot : SLAB_NONE;
@@ -466,7 +462,10 @@ void hub_check_slow(struct hub *h)
 
 void hub_trim(struct hub *h)
 {
-    slab_trim(&h->fanout.subscribers);
+    /* What is listed for the flush may be subscribers that have gone meanwhile: their places
+     * must still be there to be looked at. */
+    if (!hub_has_output(h))
+        slab_trim(&h->fanout.subscribers);
 }
 
 bool hub_is_unsettled(const struct hub *h)

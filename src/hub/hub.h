@@ -212,7 +212,7 @@ bool hub_is_unsettled(const struct hub *h); // joins have come since
 void hub_tick(struct hub *h);
 uint64_t hub_next_due_us(const struct hub *h);
 void hub_check_slow(struct hub *h); // about once a second
-void hub_trim(struct hub *h);       // gives memory back
+void hub_trim(struct hub *h);       // gives memory back, unless the flush has something to do
 
 /* Much has been published: flush before reading on. */
 bool hub_is_pressed(const struct hub *h);

@@ -229,10 +229,7 @@ void call_receive(struct serve *s, struct letter *letter)
 {
     /* The conn may have gone, and its slot may carry another request. */
     uint32_t index = letter->request[0];
-    uint32_t piece = index >> SLAB_SHIFT;
-    struct conn *c = NULL;
-    if (piece < s->conns.n_pieces && s->conns.pieces[piece].items)
-        c = conn_at(s, index);
+    struct conn *c = slab_has(&s->conns, index) ? conn_at(s, index) : NULL;
     if (c && c->state == CONN_ANSWER && c->serial == letter->request[1]) {
         struct call *call = c->call;
         take_answer(call, letter->request[2], letter);

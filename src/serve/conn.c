@@ -609,8 +609,7 @@ void conn_resume(struct serve *s, struct conn *c)
 bool conn_event(struct serve *s, const struct loop_event *e)
 {
     uint32_t index = (uint32_t)e->token;
-    uint32_t piece = index >> SLAB_SHIFT;
-    if (piece >= s->conns.n_pieces || !s->conns.pieces[piece].items)
+    if (!slab_has(&s->conns, index))
         return false;
     struct conn *c = conn_at(s, index);
     if (c->stamp != (uint32_t)(e->token >> 32) || c->state == CONN_DEAD)

@@ -51,6 +51,7 @@ struct fallback *fallback_new(struct serve *s, enum fallback_kind kind, struct s
         f->name_len = (uint32_t)name.len;
         map_add(&s->fallback_names, &f->node, hash_bytes(0, name));
     }
+    s->n_detached++;
     return f;
 }
 
@@ -70,6 +71,7 @@ static void free_fallback(struct serve *s, struct fallback *f)
         map_remove(&s->fallback_names, &f->node);
         free(f->name);
     }
+    s->n_detached--;
     free(f->origin);
     free_posts(f->inbox);
     free_posts(f->early);
@@ -99,6 +101,7 @@ static void detach(struct serve *s, struct fallback *f, struct conn *c)
     c->flags &= (uint16_t)~CONN_FALLBACK;
     c->call = NULL; // the member that c->fallback shares its place with
     f->conn = SLAB_NONE;
+    s->n_detached++;
     f->receiver &= RECEIVER_LISTED;
     f->since_ms = s->now_ms;
     if (f->session != SLAB_NONE && !chunk_is_between(&f->walk))
@@ -208,6 +211,7 @@ void fallback_attach(struct serve *s, struct fallback *f, struct conn *c, bool i
     c->flags |= CONN_FALLBACK;
     c->fallback = f->index;
     f->conn = c->index;
+    s->n_detached--;
     f->receiver |= is_stream ? RECEIVER_STREAM : 0;
     f->receiver |= c->flags & CONN_HTTP10 ? RECEIVER_PLAIN : 0;
     f->chars = 0;

@@ -146,8 +146,13 @@ enum close_reason fallback_check(struct serve *s, struct conn *c, const struct h
 static void refuse(struct serve *s, const struct ask *ask, enum close_reason why)
 {
     struct buf body = {0};
+    struct buf key = {0};
+    struct buf sentence = {0};
+    if (!http_decode(ask->path->key, false, &key))
+        key.len = 0;
+    session_refusal(why, buf_span(&key), &sentence);
     buf_add_str(&body, "o\n");
-    sockjs_add_close(&body, close_code(why), span_str(close_sentence(why)));
+    sockjs_add_close(&body, close_code(why), buf_span(&sentence));
     buf_add_char(&body, '\n');
     counter_add(&s->stats.closes[why], 1);
     log_event(close_level(why), "refused", "reason=%s code=%d transport=xhr", close_word(why),
@@ -158,6 +163,8 @@ static void refuse(struct serve *s, const struct ask *ask, enum close_reason why
             .body = buf_span(&body),
             .headers = ask->headers});
     buf_fini(&body);
+    buf_fini(&key);
+    buf_fini(&sentence);
 }
 
 static void open_xhr(struct serve *s, const struct ask *ask, bool is_stream)

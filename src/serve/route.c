@@ -248,12 +248,7 @@ static void upgrade_app(
         open_session(s, c, head, &claim);
     } else {
         struct buf sentence = {0};
-        if (why == CLOSE_UNKNOWN_KEY && key.len <= 40 && utf8_is_valid(buf_span(&key)))
-            buf_addf(&sentence,
-                "App key %.*s not in this cluster. Did you forget to specify the cluster?",
-                SPAN(buf_span(&key)));
-        else
-            buf_add_str(&sentence, close_sentence(why));
+        session_refusal(why, buf_span(&key), &sentence);
         if (claim.app)
             app_count(&app_usage(claim.app->slot)->refused, 1);
         conn_send(s, c, write_101(head, text));

@@ -155,6 +155,8 @@ static void read_again(struct serve *s)
     if (!n)
         return;
     for (uint32_t i = 0; i < n; i++) {
+        if (!slab_has(&s->conns, s->again[i]))
+            continue; // its place has been given back
         struct conn *c = conn_at(s, s->again[i]);
         if (!(c->flags & CONN_AGAIN))
             continue; // the slot's next conn
@@ -282,7 +284,8 @@ static void give_back(struct serve *s)
     uint32_t n = s->conns.live;
     slab_trim(&s->conns);
     slab_trim(&s->sessions);
-    slab_trim(&s->fallbacks);
+    if (!s->n_answered && !s->n_early) // indices that are still to be looked at
+        slab_trim(&s->fallbacks);
     hub_trim(s->hub);
     batch_pool_trim(&s->outboxes.batches);
     if (n > s->peak_conns)
@@ -306,8 +309,9 @@ static void sweep(struct serve *s)
 {
     for (uint32_t p = s->sweep_phase; p < s->conns.n_pieces; p += SWEEP_PHASES)
         sweep_piece(s, p);
-    for (uint32_t p = s->sweep_phase; p < s->fallbacks.n_pieces; p += SWEEP_PHASES)
-        sweep_fallbacks(s, p);
+    for (uint32_t p = 0; p < s->fallbacks.n_pieces; p++)
+        if (s->n_detached || p % SWEEP_PHASES == s->sweep_phase)
+            sweep_fallbacks(s, p);
     s->sweep_phase = (s->sweep_phase + 1) % SWEEP_PHASES;
     if (s->is_accept_paused && !s->drain.is_on) {
         s->is_accept_paused = false;
@@ -459,6 +463,8 @@ static void resume_drained(struct serve *s)
 static void flush_conns(struct serve *s)
 {
     for (uint32_t i = 0; i < s->n_touched; i++) {
+        if (!slab_has(&s->conns, s->touched[i]))
+            continue; // its place has been given back
         struct conn *c = conn_at(s, s->touched[i]);
         if (!(c->flags & CONN_TOUCHED))
             continue; // the slot's next conn

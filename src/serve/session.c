@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/rand.h"
+#include "base/text.h"
 #include "serve/conn.h"
 #include "serve/fallback.h"
 #include "wire/pusher.h"
@@ -89,6 +90,15 @@ enum close_reason session_check(const struct session_claim *claim)
     if (claim->origin.p && !app_allows_origin(app, claim->origin))
         return CLOSE_ORIGIN_REFUSED;
     return app_connect(app) ? CLOSE_REASONS : CLOSE_OVER_QUOTA;
+}
+
+void session_refusal(enum close_reason why, struct span key, struct buf *out)
+{
+    if (why == CLOSE_UNKNOWN_KEY && key.len <= 40 && utf8_is_valid(key))
+        buf_addf(out, "App key %.*s not in this cluster. Did you forget to specify the cluster?",
+            SPAN(key));
+    else
+        buf_add_str(out, close_sentence(why));
 }
 
 struct session *session_open(struct serve *s, const struct session_opts *opts, struct span head)

@@ -94,6 +94,9 @@ struct session_claim {
 };
 enum close_reason session_check(const struct session_claim *claim);
 
+/* The sentence for a client that is refused; key is what it named, decoded. */
+void session_refusal(enum close_reason why, struct span key, struct buf *out);
+
 const char *close_sentence(enum close_reason why);
 uint16_t close_code(enum close_reason why);
 const char *close_word(enum close_reason why); // lower case, for logs and metrics

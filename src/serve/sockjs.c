@@ -56,6 +56,7 @@ void sockjs_begin(struct serve *s, struct conn *c)
     c->flags |= CONN_FALLBACK;
     c->fallback = f->index;
     f->conn = c->index;
+    s->n_detached--;
     fallback_line(s, f, "o");
 }
 

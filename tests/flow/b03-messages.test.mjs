@@ -1,6 +1,6 @@
 // What a client may send that is not a subscription: garbage, unknown events, fragments.
 import { test } from 'node:test';
-import { channelAuth, forEachWorkers, rawSubscribe, userAuth, wsFrame } from './harness.mjs';
+import { channelAuth, forEachWorkers, rawSubscribe, userAuth, wsFrame, wsOnly } from './harness.mjs';
 
 forEachWorkers('messages', {}, (ctx) => {
   const invalid = {
@@ -61,7 +61,7 @@ forEachWorkers('messages', {}, (ctx) => {
     await socket.expectNothing();
   });
 
-  test('a message in fragments is put together, at every split point', async () => {
+  test('a message in fragments is put together, at every split point', wsOnly('frames'), async () => {
     const text = '{"event":"pusher:subscribe","data":{"channel":"caf\\u00e9"}}';
     const utf8 = Buffer.from('{"event":"pusher:subscribe","data":{"channel":"caf\u00e9"}}');
     const socket = await ctx.raw();
@@ -74,7 +74,7 @@ forEachWorkers('messages', {}, (ctx) => {
       }
   });
 
-  test('a message byte by byte is read', async () => {
+  test('a message byte by byte is read', wsOnly('frames'), async () => {
     const socket = await ctx.raw();
     for (const byte of wsFrame('text', '{"event":"pusher:ping"}')) socket.write(Buffer.from([byte]));
     await socket.expectText('{"event":"pusher:pong","data":"{}"}');
@@ -134,13 +134,13 @@ forEachWorkers('messages', {}, (ctx) => {
 
   test('a client that fills one packet with many messages gets every answer', async () => {
     const socket = await ctx.raw();
-    const frames = [];
-    for (let i = 0; i < 200; i++) frames.push(wsFrame('text', JSON.stringify({ event: 'pusher:subscribe', data: { channel: `c${i}` } })));
-    socket.write(Buffer.concat(frames));
+    socket.together(() => {
+      for (let i = 0; i < 200; i++) socket.send({ event: 'pusher:subscribe', data: { channel: `c${i}` } });
+    });
     for (let i = 0; i < 200; i++) await socket.expectJson({ event: 'pusher_internal:subscription_succeeded', channel: `c${i}`, data: '{}' });
   });
 
-  test('a connection that ends with subscriptions waiting leaves nothing behind', async () => {
+  test('a connection that ends with subscriptions waiting leaves nothing behind', wsOnly('how a socket ends'), async () => {
     for (let round = 0; round < 20; round++) {
       const socket = await ctx.raw();
       await rawSubscribe(socket, 'before');

@@ -151,10 +151,10 @@ forEachWorkers('subscribe', { config: secondKey }, (ctx) => {
   test('two subscribes in one packet make one subscription', async () => {
     const socket = await ctx.raw();
     for (const name of ['a', 'b', 'c', 'd', 'e', 'f']) {
-      socket.socket.cork();
-      subscribe(socket, { channel: name });
-      subscribe(socket, { channel: name });
-      socket.socket.uncork();
+      socket.together(() => {
+        subscribe(socket, { channel: name });
+        subscribe(socket, { channel: name });
+      });
       await socket.expectText(success(name));
       await socket.expectError(null, `Existing subscription to channel ${name}`);
     }
@@ -181,10 +181,10 @@ forEachWorkers('subscribe', { config: secondKey }, (ctx) => {
     const socket = await ctx.raw();
     await rawSubscribe(socket, 'foo');
     for (let i = 0; i < 20; i++) {
-      socket.socket.cork();
-      socket.send({ event: 'pusher:unsubscribe', data: { channel: 'foo' } });
-      subscribe(socket, { channel: 'foo' });
-      socket.socket.uncork();
+      socket.together(() => {
+        socket.send({ event: 'pusher:unsubscribe', data: { channel: 'foo' } });
+        subscribe(socket, { channel: 'foo' });
+      });
       await socket.expectText(success('foo'));
     }
     await publish('foo');

@@ -1,7 +1,7 @@
 // Events that clients send each other.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { forEachWorkers, limit, rawSubscribe, sleep, wsFrame } from './harness.mjs';
+import { forEachWorkers, limit, rawSubscribe, sleep } from './harness.mjs';
 
 const offApp = `
 apps:
@@ -200,9 +200,9 @@ forEachWorkers('client events', fast, (ctx) => {
 
   test('a sender\'s events keep their order', async () => {
     const [sender, receiver] = await pair('private-foo');
-    const frames = [];
-    for (let i = 0; i < 500; i++) frames.push(wsFrame('text', `{"event":"client-x","data":${i},"channel":"private-foo"}`));
-    sender.write(Buffer.concat(frames));
+    sender.together(() => {
+      for (let i = 0; i < 500; i++) sender.text(`{"event":"client-x","data":${i},"channel":"private-foo"}`);
+    });
     for (let i = 0; i < 500; i++) assert.equal(JSON.parse((await receiver.next()).text).data, String(i));
   });
 });
@@ -213,9 +213,9 @@ forEachWorkers('the rate of client events', {}, (ctx) => {
     const receiver = await ctx.raw();
     await rawSubscribe(sender, 'private-foo');
     await rawSubscribe(receiver, 'private-foo');
-    const frames = [];
-    for (let i = 0; i < 15; i++) frames.push(wsFrame('text', `{"event":"client-x","data":${i},"channel":"private-foo"}`));
-    sender.write(Buffer.concat(frames));
+    sender.together(() => {
+      for (let i = 0; i < 15; i++) sender.text(`{"event":"client-x","data":${i},"channel":"private-foo"}`);
+    });
     for (let i = 0; i < 10; i++) assert.equal(JSON.parse((await receiver.next()).text).data, String(i));
     for (let i = 0; i < 5; i++) {
       const error = JSON.parse((await sender.next()).text);
@@ -240,7 +240,7 @@ forEachWorkers('the rate of client events', {}, (ctx) => {
       await rawSubscribe(senders[i], 'private-foo');
     }
     for (const sender of senders)
-      sender.write(Buffer.concat(Array.from({ length: 10 }, () => wsFrame('text', '{"event":"client-x","data":1,"channel":"private-foo"}'))));
+      sender.together(() => { for (let i = 0; i < 10; i++) sender.text('{"event":"client-x","data":1,"channel":"private-foo"}'); });
     for (let i = 0; i < 30; i++) assert.equal(JSON.parse((await receiver.next()).text).event, 'client-x');
   });
 });

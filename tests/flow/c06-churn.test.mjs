@@ -32,28 +32,28 @@ forEachWorkers('churn', { set: { 'app_defaults.subscription_count': true, 'app_d
     // Sends a handful of messages in one go; none is waited for.
     act() {
       const { socket, pick } = this;
-      socket.socket.cork();
-      for (let n = 1 + pick(6); n; n--) {
-        const channel = channels[pick(channels.length)];
-        if (pick(10) === 0 && !this.user) {
-          this.user = users[pick(users.length)];
-          const data = JSON.stringify({ id: this.user, watchlist: users });
-          socket.send({ event: 'pusher:signin', data: { auth: userAuth(ctx.server.app, socket.socketId, data), user_data: data } });
-        } else if (this.joined.has(channel) && pick(3)) {
-          this.joined.delete(channel);
-          socket.send({ event: 'pusher:unsubscribe', data: { channel } });
-        } else if (!this.joined.has(channel)) {
-          const user = channel.startsWith('presence-') ? users[pick(users.length)] : null;
-          const data = { channel };
-          if (user) data.channel_data = JSON.stringify({ user_id: user });
-          if (/^pr/.test(channel)) data.auth = channelAuth(ctx.server.app, socket.socketId, channel, data.channel_data);
-          this.joined.set(channel, user);
-          socket.send({ event: 'pusher:subscribe', data });
-        } else if (/^private-.$|^presence/.test(channel)) {
-          socket.send({ event: 'client-x', channel, data: {} });
+      socket.together(() => {
+        for (let n = 1 + pick(6); n; n--) {
+          const channel = channels[pick(channels.length)];
+          if (pick(10) === 0 && !this.user) {
+            this.user = users[pick(users.length)];
+            const data = JSON.stringify({ id: this.user, watchlist: users });
+            socket.send({ event: 'pusher:signin', data: { auth: userAuth(ctx.server.app, socket.socketId, data), user_data: data } });
+          } else if (this.joined.has(channel) && pick(3)) {
+            this.joined.delete(channel);
+            socket.send({ event: 'pusher:unsubscribe', data: { channel } });
+          } else if (!this.joined.has(channel)) {
+            const user = channel.startsWith('presence-') ? users[pick(users.length)] : null;
+            const data = { channel };
+            if (user) data.channel_data = JSON.stringify({ user_id: user });
+            if (/^pr/.test(channel)) data.auth = channelAuth(ctx.server.app, socket.socketId, channel, data.channel_data);
+            this.joined.set(channel, user);
+            socket.send({ event: 'pusher:subscribe', data });
+          } else if (/^private-.$|^presence/.test(channel)) {
+            socket.send({ event: 'client-x', channel, data: {} });
+          }
         }
-      }
-      socket.socket.uncork();
+      });
     }
 
     async settle() {

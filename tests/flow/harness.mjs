@@ -1,7 +1,9 @@
 // What every flow test needs: a server of its own, the official clients, and a WebSocket client
 // that hides nothing.
 //
-// CARILLON_BIN names the binary, TEST_SLOW stretches every time limit (sanitizers).
+// CARILLON_BIN names the binary, TEST_SLOW stretches every time limit (sanitizers), and
+// TEST_TRANSPORT (ws, xhr_streaming, xhr_polling) says what carries the clients of a test that
+// does not care.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash, createHmac, randomBytes } from 'node:crypto';
@@ -16,10 +18,17 @@ import { after, afterEach, before, describe } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import Pusher from 'pusher-js';
 import PusherApi from 'pusher';
+import { withXhr } from './xhr.mjs';
 
 const tree = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 export const binary = path.resolve(tree, process.env.CARILLON_BIN || 'build/carillon');
 export const slowness = Number(process.env.TEST_SLOW || 1);
+
+export const transport = process.env.TEST_TRANSPORT || 'ws';
+export const overHttp = transport !== 'ws';
+
+// Options of a test that is about WebSocket itself.
+export const wsOnly = (why) => (overHttp ? { skip: `WebSocket only: ${why}` } : {});
 
 // A limit in milliseconds on this machine.
 export const limit = (ms) => ms * slowness;
@@ -158,7 +167,9 @@ export async function startServer(opts = {}) {
   const app = opts.app === undefined ? defaultApp : opts.app;
   const args = ['serve', '--port', '0', '--log-level', 'info', '--workers', String(opts.workers ?? 1)];
   if (app) args.push('--app', `${app.id}:${app.key}:${app.secret}`);
-  for (const [name, value] of Object.entries(opts.set || {})) args.push('--set', `${name}=${value}`);
+  // Who leaves over HTTP is gone when nobody came back for a while: a short one here.
+  const quick = overHttp ? { 'limits.rejoin_ms': 100 * slowness } : {};
+  for (const [name, value] of Object.entries({ ...quick, ...opts.set })) args.push('--set', `${name}=${value}`);
   let folder;
   if (opts.config !== undefined) {
     folder = mkdtempSync(path.join(os.tmpdir(), 'carillon-flow-'));
@@ -285,7 +296,10 @@ export function pusherClient(server, { app = server.app, member, user, Client = 
     wsHost: server.host,
     wsPort: server.port,
     forceTLS: false,
-    enabledTransports: ['ws'],
+    httpHost: server.host,
+    httpPort: server.port,
+    httpPath: `${server.prefix}/pusher`,
+    enabledTransports: [transport],
     channelAuthorization: {
       customHandler({ socketId, channelName }, done) {
         const data = member && channelName.startsWith('presence-') ? JSON.stringify(member(socketId, channelName)) : undefined;
@@ -360,73 +374,16 @@ export function wsFrame(opcode, payload = '', { fin = true, mask = true, rsv = 0
   return Buffer.concat([Buffer.from(head), key, body.map((byte, i) => byte ^ key[i & 3])]);
 }
 
-export class RawSocket {
-  constructor(socket) {
-    this.socket = socket;
-    this.head = '';       // the answer to the upgrade, without the blank line
+// What came, and what a test expects of it; whatever carries it.
+class Reader {
+  constructor() {
     this.frames = [];     // what came and was not yet taken: {opcode, fin, payload, text}
     this.all = [];        // everything that ever came
-    this.closed = null;   // {code, reason} once a close frame came, {code: null} at a bare end
-    this.ended = false;   // the TCP connection is over
-    this.buffer = Buffer.alloc(0);
-    socket.on('data', (bytes) => { this.buffer = Buffer.concat([this.buffer, bytes]); this.#read(); });
-    socket.on('error', () => {});
-    socket.on('close', () => { this.ended = true; this.closed ??= { code: null, reason: '' }; });
+    this.closed = null;   // {code, reason} once a close came, {code: null} at a bare end
+    this.ended = false;   // the connection is over
   }
 
-  #read() {
-    if (!this.upgraded) {
-      const end = this.buffer.indexOf('\r\n\r\n');
-      if (end < 0) return;
-      this.head = this.buffer.subarray(0, end).toString('latin1');
-      this.status = Number(this.head.split(' ')[1]);
-      this.upgraded = true;
-      this.buffer = this.buffer.subarray(end + 4);
-    }
-    if (this.status !== 101) return;
-    while (this.buffer.length >= 2) {
-      let n = this.buffer[1] & 127;
-      let at = 2;
-      assert.equal(this.buffer[1] & 128, 0, 'a server never masks');
-      if (n === 126) { if (this.buffer.length < 4) return; n = this.buffer.readUInt16BE(2); at = 4; }
-      else if (n === 127) { if (this.buffer.length < 10) return; n = Number(this.buffer.readBigUInt64BE(2)); at = 10; }
-      if (this.buffer.length < at + n) return;
-      const payload = Buffer.from(this.buffer.subarray(at, at + n));
-      this.#take({ fin: (this.buffer[0] & 0x80) !== 0, opcode: this.buffer[0] & 15, payload });
-      this.buffer = this.buffer.subarray(at + n);
-    }
-  }
-
-  #take(frame) {
-    if (frame.opcode === OPCODE.close) {
-      this.closed = frame.payload.length >= 2
-        ? { code: frame.payload.readUInt16BE(0), reason: frame.payload.subarray(2).toString() }
-        : { code: 1005, reason: '' };
-      if (!this.closing && this.answersClose !== false) this.write(wsFrame('close', frame.payload.subarray(0, 2)));
-      return;
-    }
-    frame.text = frame.payload.toString();
-    this.all.push(frame);
-    this.frames.push(frame);
-    if (frame.opcode === OPCODE.ping && this.answersPings !== false) this.write(wsFrame('pong', frame.payload));
-  }
-
-  header(name) {
-    const line = this.head.split('\r\n').slice(1).find((l) => l.toLowerCase().startsWith(`${name.toLowerCase()}:`));
-    return line === undefined ? undefined : line.slice(name.length + 1).trim();
-  }
-
-  write(bytes) { this.socket.write(bytes); }
-  text(text) { this.write(wsFrame('text', text)); }
   send(object) { this.text(JSON.stringify(object)); }
-  close(code = 1000, reason = '') {
-    this.closing = true;
-    const payload = Buffer.alloc(2 + Buffer.byteLength(reason));
-    payload.writeUInt16BE(code);
-    payload.write(reason, 2);
-    this.write(wsFrame('close', payload));
-  }
-  destroy() { this.socket.destroy(); }
 
   // The next frame, whatever it is; pings of the server are answered and skipped.
   async next(ms = 5000) {
@@ -487,12 +444,102 @@ export class RawSocket {
   }
 }
 
+export class RawSocket extends Reader {
+  constructor(socket) {
+    super();
+    this.socket = socket;
+    this.head = '';       // the answer to the upgrade, without the blank line
+    this.buffer = Buffer.alloc(0);
+    socket.on('data', (bytes) => { this.buffer = Buffer.concat([this.buffer, bytes]); this.#read(); });
+    socket.on('error', () => {});
+    socket.on('close', () => { this.ended = true; this.closed ??= { code: null, reason: '' }; });
+  }
+
+  #read() {
+    if (!this.upgraded) {
+      const end = this.buffer.indexOf('\r\n\r\n');
+      if (end < 0) return;
+      this.head = this.buffer.subarray(0, end).toString('latin1');
+      this.status = Number(this.head.split(' ')[1]);
+      this.upgraded = true;
+      this.buffer = this.buffer.subarray(end + 4);
+    }
+    if (this.status !== 101) return;
+    while (this.buffer.length >= 2) {
+      let n = this.buffer[1] & 127;
+      let at = 2;
+      assert.equal(this.buffer[1] & 128, 0, 'a server never masks');
+      if (n === 126) { if (this.buffer.length < 4) return; n = this.buffer.readUInt16BE(2); at = 4; }
+      else if (n === 127) { if (this.buffer.length < 10) return; n = Number(this.buffer.readBigUInt64BE(2)); at = 10; }
+      if (this.buffer.length < at + n) return;
+      const payload = Buffer.from(this.buffer.subarray(at, at + n));
+      this.#take({ fin: (this.buffer[0] & 0x80) !== 0, opcode: this.buffer[0] & 15, payload });
+      this.buffer = this.buffer.subarray(at + n);
+    }
+  }
+
+  #take(frame) {
+    if (frame.opcode === OPCODE.close) {
+      this.closed = frame.payload.length >= 2
+        ? { code: frame.payload.readUInt16BE(0), reason: frame.payload.subarray(2).toString() }
+        : { code: 1005, reason: '' };
+      if (!this.closing && this.answersClose !== false) this.write(wsFrame('close', frame.payload.subarray(0, 2)));
+      return;
+    }
+    frame.text = frame.payload.toString();
+    this.all.push(frame);
+    this.frames.push(frame);
+    if (frame.opcode === OPCODE.ping && this.answersPings !== false) this.write(wsFrame('pong', frame.payload));
+  }
+
+  header(name) {
+    const line = this.head.split('\r\n').slice(1).find((l) => l.toLowerCase().startsWith(`${name.toLowerCase()}:`));
+    return line === undefined ? undefined : line.slice(name.length + 1).trim();
+  }
+
+  write(bytes) { this.socket.write(bytes); }
+
+  // What fn sends goes out in one piece.
+  together(fn) {
+    this.socket.cork();
+    fn();
+    this.socket.uncork();
+  }
+
+  text(text) { this.write(wsFrame('text', text)); }
+  close(code = 1000, reason = '') {
+    this.closing = true;
+    const payload = Buffer.alloc(2 + Buffer.byteLength(reason));
+    payload.writeUInt16BE(code);
+    payload.write(reason, 2);
+    this.write(wsFrame('close', payload));
+  }
+  destroy() { this.socket.destroy(); }
+}
+
+class XhrSocket extends withXhr(Reader) {}
+
+async function xhrSocket(server, established) {
+  const raw = new XhrSocket(server, transport);
+  if (established) await greeted(raw);
+  return raw;
+}
+
+async function greeted(raw) {
+  await raw.expect((m) => {
+    if (m.event !== 'pusher:connection_established') return false;
+    raw.socketId = JSON.parse(m.data).socket_id;
+    return true;
+  }, 'pusher:connection_established');
+}
+
 // Opens a WebSocket.  where: a path, default the server's app with protocol 7.
 //   headers    {name: value} added to the upgrade, or replacing its own (null = leave out)
 //   secure     options of tls.connect
 //   established  false: do not wait for pusher:connection_established
 // The socket knows its socketId once that has come.
 export async function rawSocket(server, where, { headers = {}, secure, port = server.port, established = where === undefined } = {}) {
+  if (overHttp && where === undefined && !secure && !Object.keys(headers).length) return xhrSocket(server, established);
   const target = where ?? `/app/${server.app.key}?protocol=7&client=js&version=8.6.0&flash=false`;
   const socket = secure
     ? tls.connect({ host: server.host, port, rejectUnauthorized: false, ...secure })
@@ -512,11 +559,7 @@ export async function rawSocket(server, where, { headers = {}, secure, port = se
   await until(() => raw.upgraded || raw.ended, 'the answer to the upgrade');
   if (established) {
     assert.equal(raw.status, 101, raw.head);
-    await raw.expect((m) => {
-      if (m.event !== 'pusher:connection_established') return false;
-      raw.socketId = JSON.parse(m.data).socket_id;
-      return true;
-    }, 'pusher:connection_established');
+    await greeted(raw);
   }
   return raw;
 }

@@ -136,10 +136,10 @@ forEachWorkers('presence', { set: { 'app_defaults.limits.presence_members': 5 } 
     const watcher = await join('watcher');
     const socket = await ctx.raw();
     for (let i = 0; i < 10; i++) {
-      socket.socket.cork();
-      subscribe(socket, room, `{"user_id":"u","user_info":{"i":${i}}}`);
-      socket.send({ event: 'pusher:unsubscribe', data: { channel: room } });
-      socket.socket.uncork();
+      socket.together(() => {
+        subscribe(socket, room, `{"user_id":"u","user_info":{"i":${i}}}`);
+        socket.send({ event: 'pusher:unsubscribe', data: { channel: room } });
+      });
       await watcher.expectJson(memberAdded('u', { i }));
       await watcher.expectJson(memberRemoved('u'));
       await socket.expectEvent('pusher_internal:subscription_succeeded', room);

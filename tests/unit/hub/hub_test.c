@@ -292,6 +292,19 @@ TEST(joiners_of_one_beat_share_a_snapshot_and_are_not_told_of_each_other)
     end();
 }
 
+TEST(memory_is_given_back_only_when_nothing_is_listed_for_the_flush)
+{
+    start(5);
+    uint32_t index = hub_open(w.hubs[0], 0, AUDIENCE_WS, 1);
+    hub_send(w.hubs[0], index, span_str("{}"));
+    hub_close(w.hubs[0], index, NULL);
+    hub_trim(w.hubs[0]); // the flush still looks at the one who has gone
+    hub_flush(w.hubs[0], 1, write_wire, NULL);
+    hub_trim(w.hubs[0]);
+    CHECK(!hub_has_output(w.hubs[0]));
+    end();
+}
+
 TEST(a_cache_outlives_its_subscribers_and_nothing_else_does)
 {
     start(5);
@@ -318,6 +331,7 @@ int main(void)
     RUN(presence_is_by_user_across_workers_and_capped);
     RUN(a_session_that_goes_before_the_answer_leaves_nothing);
     RUN(joiners_of_one_beat_share_a_snapshot_and_are_not_told_of_each_other);
+    RUN(memory_is_given_back_only_when_nothing_is_listed_for_the_flush);
     RUN(a_cache_outlives_its_subscribers_and_nothing_else_does);
     return test_end();
 }
