@@ -51,15 +51,19 @@ uint32_t presence_users(const struct channel *c)
     return c->presence->members.n;
 }
 
-static void list_joiner(struct hub *h, struct channel *c, struct letter *l)
+static void append_joiner(struct presence *p, struct letter *l)
 {
-    struct presence *p = c->presence;
     l->mail.next = NULL;
     if (p->last_joiner)
         p->last_joiner->mail.next = &l->mail;
     else
         p->joiners = l;
     p->last_joiner = l;
+}
+
+static void list_joiner(struct hub *h, struct channel *c, struct letter *l)
+{
+    append_joiner(c->presence, l);
     if (!c->is_settling) {
         c->is_settling = true;
         pile_push(&h->settling, c);
@@ -144,11 +148,32 @@ static struct frame *encode_snapshot(const struct channel *c)
     return frame;
 }
 
+/* Joiners of this worker that have gone since they asked: they leave before the snapshot is
+ * made.  Answered, they would leave between two answers, and those who are answered later would
+ * find them in the snapshot and never hear of their going. */
+static void drop_gone(struct hub *h, struct channel *c)
+{
+    struct presence *p = c->presence;
+    struct mail *mail = p->joiners ? &p->joiners->mail : NULL;
+    p->joiners = p->last_joiner = NULL;
+    while (mail) {
+        struct letter *l = CONTAINER_OF(mail, struct letter, mail);
+        mail = mail->next;
+        if (l->from == h->setup.worker && hub_live(h, l->session) == SLAB_NONE) {
+            channel_unsubscribe(h, l);
+            letter_free(l);
+        } else {
+            append_joiner(p, l);
+        }
+    }
+}
+
 /* The joiners of a beat are in each other's snapshot; those who were there before are told of
  * each new user.  None of the joiners is in a crowd yet, so none is told twice. */
 void presence_settle(struct hub *h, struct channel *c)
 {
     struct presence *p = c->presence;
+    drop_gone(h, c);
     for (struct member *m = next_member(p, NULL); m; m = next_member(p, m)) {
         if (m->is_new)
             tell(h, c, "pusher_internal:member_added", m, true);
