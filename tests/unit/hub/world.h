@@ -23,7 +23,7 @@ struct post {
 
 struct client {
     unsigned hub;
-    uint32_t index;
+    uint32_t index, nonce;
     bool is_open;
     struct buf got;
 };
@@ -37,6 +37,7 @@ struct world {
     struct client clients[WIRES];
     struct letter answer; // the last one that came by mail; its cached is held
     uint64_t now_us;
+    uint32_t last_nonce;
     unsigned seed;
 };
 
@@ -164,7 +165,8 @@ static inline void open_session(unsigned hub, uint32_t wire)
     c->hub = hub;
     c->is_open = true;
     c->got.len = 0;
-    c->index = hub_open(w.hubs[hub], wire, AUDIENCE_WS, draw(UINT16_MAX) + 1);
+    c->nonce = ++w.last_nonce;
+    c->index = hub_open(w.hubs[hub], wire, AUDIENCE_WS, c->nonce);
 }
 
 static inline void close_session(uint32_t wire)
