@@ -144,7 +144,7 @@ TEST(a_joiner_gets_the_cached_event_behind_its_success)
 {
     app.subscription_count = false;
     for (unsigned seed = 1; seed < 10; seed++) {
-        struct span text;
+        struct span text = {0};
         size_t at = 0;
         start(seed);
         publish(0, "cache-x", "\"1\"");
@@ -181,6 +181,12 @@ TEST(a_cached_event_lives_for_its_time_and_no_longer)
         settle();
         CHECK_STR(cached("cache-x"), "\"1\"");
         CHECK_EQ(w.answer.ttl_s, 60);
+        w.now_us += 1;
+        for (unsigned i = 0; i < HUBS; i++)
+            hub_now(w.hubs[i], w.now_us);
+        CHECK_STR(cached("cache-x"), "\"1\"");
+        CHECK_EQ(w.answer.ttl_s, 60); // a second that has begun counts
+        w.now_us -= 1;
         pass_s(59);
         CHECK_STR(cached("cache-x"), "\"1\"");
         CHECK_EQ(w.answer.ttl_s, 1);

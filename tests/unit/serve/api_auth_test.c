@@ -258,8 +258,12 @@ TEST(what_is_shown_of_a_wrong_request_is_bounded_and_printable)
     size_t n = strlen(long_query);
     memset(long_query + n, 'x', sizeof long_query - n - 1);
     long_query[sizeof long_query - 1] = '\0';
-    const char *shown = RESULT(.query = long_query, .signature = long_query);
+    char long_signature[900];
+    memset(long_signature, 'y', sizeof long_signature - 1);
+    long_signature[sizeof long_signature - 1] = '\0';
+    const char *shown = RESULT(.query = long_query, .signature = long_signature);
     CHECK(strlen(shown) < 1000);
+    CHECK_EQ(shown[strlen(shown) - 1], '"'); // cut where the parts are, not at the end
     for (const char *p = shown; *p; p++)
         CHECK(*p >= 0x20 && *p != 0x7f);
     CHECK(strstr(shown, "info=?\\n?xx"));

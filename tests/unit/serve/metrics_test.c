@@ -184,7 +184,7 @@ TEST(the_latency_is_a_histogram_that_adds_up)
     unsigned last = 0;
     unsigned n_buckets = 0;
     for (const char *at = out.p; (at = strstr(at, bucket)); n_buckets++) {
-        unsigned n;
+        unsigned n = 0;
         at = strstr(at, "\"} ");
         CHECK(at && sscanf(at + 3, "%u", &n) == 1 && n >= last);
         last = n;

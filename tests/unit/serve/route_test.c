@@ -57,6 +57,18 @@ TEST(every_path_has_its_answer)
     end();
 }
 
+TEST(an_answer_without_a_body_has_no_length)
+{
+    struct peer p;
+    START(0);
+    peer_open(&p, 0);
+    CHECK(asks(&p, "OPTIONS /apps/app-id/events" END, "\r\n\r\n"));
+    CHECK_EQ(count(&p, "HTTP/1.1 204 "), 1);
+    CHECK_EQ(count(&p, "Content-"), 0);
+    peer_close(&p);
+    end();
+}
+
 TEST(ready_says_no_before_all_accept_and_while_draining)
 {
     static const struct page no[] = {{"GET /ready" END, 503, "draining\n"}};
@@ -328,6 +340,7 @@ int main(void)
 {
     served_init();
     RUN(every_path_has_its_answer);
+    RUN(an_answer_without_a_body_has_no_length);
     RUN(ready_says_no_before_all_accept_and_while_draining);
     RUN(everything_is_below_the_prefix_when_there_is_one);
     RUN(a_path_is_cut_at_the_prefix);

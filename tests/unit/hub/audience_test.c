@@ -1,0 +1,74 @@
+/* One text in the encoding of each audience. */
+#include "base/base.h"
+
+#include "hub/audience.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "check_span.h"
+
+/* What is encoded into a block of exactly the room that was asked for. */
+static struct span encode(enum audience audience, struct span text, bool is_line)
+{
+    static char shown[70000];
+    size_t room = is_line ? text.len + AUDIENCE_EXTRA : audience_room(audience, text);
+    char *out = mem_alloc(room);
+    size_t n = is_line ? audience_line(audience, out, text) : audience_encode(audience, out, text);
+    CHECK(n <= room);
+    ENSURE(n <= sizeof shown);
+    memcpy(shown, out, n);
+    free(out);
+    return span_of(shown, n);
+}
+
+TEST(each_audience_has_its_encoding)
+{
+    struct span text = span_str("{\"a\":\"\xc3\xa4\"}");
+    CHECK_SPAN(encode(AUDIENCE_WS, text, false), "\x81\x0a{\"a\":\"\xc3\xa4\"}");
+    CHECK_SPAN(encode(AUDIENCE_SOCKJS, text, false), "\x81\x17"
+                                                     "a[\"{\\\"a\\\":\\\"\\u00e4\\\"}\"]");
+    CHECK_SPAN(
+        encode(AUDIENCE_LINE, text, false), "18\r\na[\"{\\\"a\\\":\\\"\\u00e4\\\"}\"]\n\r\n");
+    CHECK_SPAN(encode(AUDIENCE_STREAM, text, false), "12\r\ndata: {\"a\":\"\xc3\xa4\"}\n\n\r\n");
+}
+
+TEST(a_line_end_between_tokens_does_not_end_an_event_of_a_stream)
+{
+    CHECK_SPAN(encode(AUDIENCE_STREAM, span_str("{\r\n\"a\":\n1}"), false),
+        "12\r\ndata: {  \"a\": 1}\n\n\r\n");
+}
+
+TEST(a_line_is_framed_for_those_who_hear_it)
+{
+    CHECK_SPAN(encode(AUDIENCE_SOCKJS, span_str("o"), true), "\x81\x01o");
+    CHECK_SPAN(encode(AUDIENCE_LINE, span_str("h"), true), "2\r\nh\n\r\n");
+    CHECK_SPAN(encode(AUDIENCE_STREAM, span_str(":"), true), "3\r\n:\n\n\r\n");
+}
+
+TEST(every_length_fits_into_the_room_that_was_asked_for)
+{
+    static char text[66000];
+    static const size_t lengths[] = {
+        0, 1, 13, 14, 15, 16, 125, 126, 127, 240, 255, 256, 4095, 4096, 65000, 65535, 65536, 65537};
+    for (int ends = 0; ends < 2; ends++) {
+        memset(text, ends ? 'x' : '"', sizeof text);
+        for (size_t i = 0; i < COUNT_OF(lengths); i++) {
+            size_t len = ends ? lengths[i] : lengths[i] / 2; // a quote becomes two characters
+            for (int a = 0; a < AUDIENCES; a++) {
+                struct span s = span_of(text, len);
+                CHECK(encode((enum audience)a, s, false).len >= len);
+                CHECK(encode((enum audience)a, s, true).len >= len);
+            }
+        }
+    }
+}
+
+int main(void)
+{
+    RUN(each_audience_has_its_encoding);
+    RUN(a_line_end_between_tokens_does_not_end_an_event_of_a_stream);
+    RUN(a_line_is_framed_for_those_who_hear_it);
+    RUN(every_length_fits_into_the_room_that_was_asked_for);
+    return test_end();
+}
