@@ -153,8 +153,8 @@ TEST(two_threads_never_have_more_than_the_quota_and_give_all_back)
     for (int i = 0; i < 2; i++) {
         CHECK_EQ(results[i].n_over, 0);
         CHECK_EQ(results[i].n_taken + results[i].n_refused, 2 * ROUNDS);
-        CHECK(results[i].n_taken > 0);
     }
+    CHECK(results[0].n_taken + results[1].n_taken > 0);
     CHECK_EQ(app_usage(shared.slot)->connections, 1);
     CHECK(app_connect(&shared));
     CHECK(app_connect(&shared));

@@ -295,8 +295,7 @@ TEST(an_answer_for_a_connection_that_went_is_nobodys)
         CHECK_EQ(n_in(CONN_ANSWER), 1);
         conn_kill(served.workers[0], conn_at(served.workers[0], 0));
         serve_reap(served.workers[0]);
-        close(p.fd);
-        buf_fini(&p.got);
+        peer_drop(&p);
         peer_open(&next, 0); // in the same slot, with a request of its own that may wait
         CHECK_EQ(served.workers[0]->conns.live, 1);
         snprintf(path, sizeof path, "channels/%s", names[i]);
@@ -361,8 +360,7 @@ TEST(an_end_with_answers_on_their_way_leaves_nothing)
     turn_one(0);
     CHECK_EQ(n_in(CONN_ANSWER), 1);
     end(); // which checks it
-    close(p.fd);
-    buf_fini(&p.got);
+    peer_drop(&p);
 }
 
 int main(void)

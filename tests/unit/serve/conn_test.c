@@ -21,6 +21,7 @@ TEST(the_seven_beats_accept_and_answer)
     struct serve_setup setup = {
         .house = &served.house, .config = served.config, .listener = listener, .tls_listener = -1};
     struct serve *listening = serve_new(&setup);
+    served.workers[0] = listening;
     p.fd = connect_to(port);
     say(&p, health);
     while (!has(&p, "ok\n")) {
@@ -37,7 +38,6 @@ TEST(the_seven_beats_accept_and_answer)
     CHECK_EQ(counter_get(&listening->stats.counters[COUNTER_ACCEPTED]), 1);
     CHECK_EQ(counter_get(&listening->stats.conns[CONN_HEAD]), 1);
     CHECK_EQ(counter_get(&listening->stats.statuses[200]), 1);
-    served.workers[0] = listening; // is freed like the other
     serve_free_all(&served.house);
     CHECK_EQ(served.house.n_conns, 0);
     served.workers[0] = s;

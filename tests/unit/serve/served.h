@@ -25,6 +25,7 @@ struct served {
     struct house house;
     struct config *config;
     struct serve *workers[WORKERS_MAX];
+    unsigned n_peers; // that have not gone
 };
 
 static struct served served;
@@ -151,22 +152,44 @@ static inline void peer_open(struct peer *p, unsigned worker)
     *p = (struct peer){0};
     open_pair(fd);
     p->fd = fd[1];
+    served.n_peers++;
     conn_accept(served.workers[worker], fd[0], false);
+}
+
+/* Until there is something for a worker: what was sent may take a moment. */
+static inline bool wait_for_workers(int timeout_ms)
+{
+    struct pollfd fds[WORKERS_MAX];
+    for (unsigned i = 0; i < served.house.n_workers; i++)
+        fds[i] = (struct pollfd){.fd = served.workers[i]->loop.fd, .events = POLLIN};
+    return poll(fds, served.house.n_workers, timeout_ms) > 0;
+}
+
+/* Goes away; the server may not have seen it. */
+static inline void peer_drop(struct peer *p)
+{
+    close(p->fd);
+    buf_fini(&p->got);
+    served.n_peers--;
 }
 
 /* Goes away, and the server sees it. */
 static inline void peer_close(struct peer *p)
 {
-    close(p->fd);
-    p->fd = -1;
-    buf_fini(&p->got);
-    for (int i = 0; i < 4; i++)
+    uint64_t until_us = clock_us() + PAIR_PATIENCE_MS * 1000ULL;
+    peer_drop(p);
+    do {
         turn();
+        if (served.house.n_conns > served.n_peers)
+            (void)wait_for_workers(5);
+    } while (served.house.n_conns > served.n_peers && clock_us() < until_us);
+    CHECK(served.house.n_conns <= served.n_peers);
 }
 
 static inline void peer_send(struct peer *p, const char *bytes, size_t len)
 {
     CHECK_EQ(send(p->fd, bytes, len, MSG_NOSIGNAL), len);
+    CHECK(wait_for_workers(PAIR_PATIENCE_MS));
 }
 
 static inline void say(struct peer *p, const char *text)

@@ -171,6 +171,46 @@ TEST(it_subscribes_joins_and_relays)
     end();
 }
 
+static void sign_in(struct session *session, const char *user_data)
+{
+    char id[SOCKET_ID_MAX];
+    char hex[SIGN_HEX];
+    struct buf text = {0};
+    struct span parts[] = {
+        span_of(id, session_id(serve, session, id)), span_str("::user::"), span_str(user_data)};
+    sign_hex(&config->apps[0].keys[0].sign, parts, COUNT_OF(parts), hex);
+    buf_addf(&text,
+        "{\"event\":\"pusher:signin\",\"data\":{\"auth\":\"key:%.*s\",\"user_data\":", SIGN_HEX,
+        hex);
+    json_quote(&text, span_str(user_data));
+    buf_add_str(&text, "}}");
+    session_message(serve, session, buf_span(&text));
+    buf_fini(&text);
+    beat();
+}
+
+TEST(who_signs_in_twice_stays_the_same_user)
+{
+    static const char success[] = "{\"event\":\"pusher:signin_success\"";
+    start();
+    struct session *session = open_session(0);
+    sign_in(session, "{\"id\":\"one\"}");
+    CHECK(has(0, success));
+    got[0].len = 0;
+    sign_in(session, "{\"id\":\"one\",\"user_info\":{\"n\":2}}");
+    CHECK(has(0, success));
+    got[0].len = 0;
+    sign_in(session, "{\"id\":\"two\"}");
+    CHECK(!has(0, success));
+    CHECK(has(0, "The connection is signed in as another user"));
+    CHECK(span_is(hub_user(serve->hub, session->index), "one"));
+    CHECK_EQ(counter_get(&hub_counts(serve->hub)->users), 1);
+    CHECK_EQ(counter_get(&serve->stats.counters[COUNTER_SIGNIN_REFUSED]), 1);
+    session_close(serve, session, CLOSE_SHUTDOWN, 0);
+    CHECK_EQ(counter_get(&hub_counts(serve->hub)->users), 0);
+    end();
+}
+
 TEST(a_wrong_signature_joins_nothing)
 {
     start();
@@ -244,6 +284,7 @@ int main(void)
     log_setup(LOG_ERROR, LOG_LOGFMT);
     RUN(it_connects_and_answers_without_a_socket);
     RUN(it_subscribes_joins_and_relays);
+    RUN(who_signs_in_twice_stays_the_same_user);
     RUN(a_wrong_signature_joins_nothing);
     RUN(a_transport_that_takes_nothing_ends_its_session_and_no_other);
     RUN(silence_is_asked_about_and_then_ended);
