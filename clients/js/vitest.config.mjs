@@ -24,7 +24,6 @@ const project = (name, folder, environment, alias) => ({
 
 export default defineConfig({
   root: here,
-  oxc: { jsx: { runtime: 'classic' } },
   test: {
     maxWorkers: 2,
     projects: [

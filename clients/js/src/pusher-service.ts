@@ -123,6 +123,12 @@ export class PusherService {
     this.session.pusher.connect();
   }
 
+  /* pusher-js's own instance, for what has no name here; another one after disconnect, null while
+   * there is none. */
+  get pusher(): Pusher | null {
+    return this.session?.pusher ?? null;
+  }
+
   /* Every call needs one of unsubscribe.  The channel is pusher-js's own. */
   subscribe(channelName: string): Channel {
     this.initialize();

@@ -1,7 +1,9 @@
 'use client';
 /* use-pusher-channel.ts - a component that listens to a channel, and may send to it. */
 import { useCallback, useEffect } from 'react';
-import type { ChannelSnapshot, EventCallback, KnownChannel, KnownEvent, PusherEvents, SendOptions, SendResult } from '../index.js';
+import type {
+  ChannelSnapshot, EventCallback, KnownChannel, KnownEvent, PusherEvents, SendOptions, SendResult, UnlistedChannel, UnlistedEvent,
+} from '../index.js';
 import { usePusherService } from './provider.js';
 import { useChannelStatus } from './use-channel-status.js';
 import { useLatest } from './use-latest.js';
@@ -30,9 +32,9 @@ export function usePusherChannel<C extends KnownChannel, E extends KnownEvent<C>
   callback: EventCallback<PusherEvents[C][E]>,
   options?: PusherChannelOptions,
 ): PusherChannelResult;
-export function usePusherChannel<T = unknown>(
-  channel: string | null | undefined,
-  event: string,
+export function usePusherChannel<T = unknown, C extends string = string, E extends string = string>(
+  channel: C | null | undefined,
+  event: E & UnlistedEvent<C, E>,
   callback: EventCallback<T>,
   options?: PusherChannelOptions,
 ): PusherChannelResult;
@@ -41,8 +43,8 @@ export function usePusherChannel<C extends KnownChannel>(
   handlers: KnownHandlers<C>,
   options?: PusherChannelOptions,
 ): PusherChannelResult;
-export function usePusherChannel(
-  channel: string | null | undefined,
+export function usePusherChannel<C extends string>(
+  channel: (C & UnlistedChannel<C>) | null | undefined,
   handlers: EventHandlers,
   options?: PusherChannelOptions,
 ): PusherChannelResult;
