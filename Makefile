@@ -2,7 +2,7 @@
 #
 #   make            install what is missing, build build/carillon
 #   make run        the same, then serve on 127.0.0.1:6001 with the default app
-#   make test       everything: unit, flow and browser tests
+#   make test       everything: unit, flow, browser and client tests
 #   make asan tsan  unit and flow tests under the sanitizers
 #   make fuzz       every fuzz target for FUZZ_SECONDS
 #   make bench      what a delivery costs, beside a floor
@@ -32,7 +32,7 @@ run: all
 test:
 	@dev/setup build test
 	@$(call build,release,build)
-	@dev/test build unit flow streaming polling browser
+	@dev/test build unit flow streaming polling browser client
 
 asan tsan:
 	@dev/setup build test
