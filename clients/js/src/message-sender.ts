@@ -60,7 +60,7 @@ export class MessageSender {
     const requestId = options.requestId ?? makeRequestId();
     const end = Date.now() + (options.timeoutMs ?? TIMEOUT_MS);
     const backoff = new Backoff({ firstMs: 500, maxMs: 10000 });
-    const body = JSON.stringify({ ...fields, request_id: requestId });
+    const body = JSON.stringify({ ...fields, request_id: requestId, idempotency_key: options.idempotencyKey });
     for (let left = options.retries ?? RETRIES; ; left -= 1) {
       const answer = await this.attempt(url, body, requestId, end, options);
       if (!(answer instanceof PusherMessageError)) return answer;
@@ -82,7 +82,6 @@ export class MessageSender {
     const headers: Record<string, string> = {};
     const socketId = this.options.socketId();
     if (socketId !== null) headers['X-Socket-Id'] = socketId;
-    if (options.idempotencyKey !== undefined) headers['X-Idempotency-Key'] = options.idempotencyKey;
     try {
       const answer = await this.options.requester.post(url, {
         body,

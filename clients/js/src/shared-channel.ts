@@ -9,7 +9,6 @@ import { Backoff } from './backoff.js';
 import type { Pusher } from './channel-authorizer.js';
 import { PusherAuthError } from './errors/auth-error.js';
 import { PusherConfigurationError } from './errors/configuration-error.js';
-import { describeDetail } from './errors/failure-code.js';
 import type { PusherLogger } from './logger.js';
 import { EMPTY_PRESENCE, PresenceRoster, type PresenceSnapshot } from './presence-roster.js';
 
@@ -220,7 +219,7 @@ export class SharedChannel {
   /* What the realtime server itself says about a signature, unlike the endpoint that made it. */
   private readServerError(reported: unknown): PusherAuthError {
     const { status, error } = (reported ?? {}) as { status?: unknown; error?: unknown };
-    const detail = typeof error === 'string' ? error : describeDetail(null);
+    const detail = typeof error === 'string' ? error : null;
     return new PusherAuthError({ channel: this.name, status: typeof status === 'number' ? status : 400, detail });
   }
 

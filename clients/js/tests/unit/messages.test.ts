@@ -166,7 +166,7 @@ test('no answer: tried again only with an idempotency key, which goes along', as
   const keyed = setUp();
   keyed.backend.queue.push(offline, { status: 502 });
   expect(await send(keyed, { idempotencyKey: 'k-1' })).toMatchObject({ success: true });
-  expect(keyed.backend.calls.map(({ headers }) => headers['X-Idempotency-Key'])).toEqual(['k-1', 'k-1', 'k-1']);
+  expect(keyed.backend.calls.map(({ body }) => JSON.parse(body).idempotency_key)).toEqual(['k-1', 'k-1', 'k-1']);
 });
 
 test('a time limit covers everything together', async () => {
