@@ -3,10 +3,10 @@
 import http from 'node:http';
 import net from 'node:net';
 import { createPusherService } from 'carillon-js';
-import { apiClient, channelAuth, until, userAuth } from '../../../../tests/flow/harness.mjs';
+import { apiClient, channelAuth, limit, until, userAuth, useServer } from '../../../../tests/flow/harness.mjs';
 
-// Transports of pusher-js that the server speaks; each one gets the whole suite.
-export const TRANSPORTS = ['ws'];
+// For a describe(): a server that ends a session over HTTP soon after its client has gone.
+export const useRealtime = () => useServer({ set: { 'limits.rejoin_ms': String(limit(100)) } });
 
 const listen = (server) => new Promise((resolve) => { server.listen(0, '127.0.0.1', () => resolve(server.address().port)); });
 
@@ -74,15 +74,10 @@ export async function startBackend(realtime) {
   return backend;
 }
 
-// A wire to the server: cut() ends every connection at once, and while it is down nobody gets one.
+// A wire to the server that can be cut.
 export async function startWire(realtime) {
-  const wire = { down: false };
   const ends = new Set();
   const server = net.createServer((near) => {
-    if (wire.down) {
-      near.destroy();
-      return;
-    }
     const far = net.connect(realtime.port, realtime.host);
     for (const [from, to] of [[near, far], [far, near]]) {
       ends.add(from);
@@ -90,10 +85,16 @@ export async function startWire(realtime) {
       from.pipe(to);
     }
   });
-  wire.port = await listen(server);
-  wire.cut = () => { for (const end of ends) end.destroy(); };
-  wire.stop = () => new Promise((resolve) => { wire.cut(); server.close(resolve); });
-  return wire;
+  const end = () => { for (const each of ends) each.destroy(); };
+  return {
+    port: await listen(server),
+    // Until the service has noticed: between two requests of polling there is nothing to cut.
+    cut: (service) => until(() => {
+      end();
+      return service.lastError;
+    }, 'the loss to be noticed'),
+    stop: () => new Promise((resolve) => { end(); server.close(resolve); }),
+  };
 }
 
 // A service of one user.  Its token is the newest of `issued`; refreshing makes another good one.

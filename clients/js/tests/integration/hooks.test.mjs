@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { JSDOM } from 'jsdom';
-import { until, useServer } from '../../../../tests/flow/harness.mjs';
-import { makeService, startBackend, startWire, TRANSPORTS } from './bench.mjs';
+import { until } from '../../../../tests/flow/harness.mjs';
+import { makeService, startBackend, startWire, useRealtime } from './bench.mjs';
 
 const { window } = new JSDOM('<!doctype html><body></body>');
 Object.assign(globalThis, { window, document: window.document });
@@ -11,8 +11,8 @@ const { createElement: h, StrictMode } = await import('react');
 const { createRoot } = await import('react-dom/client');
 const { PusherProvider, usePresenceChannel, usePusherChannel, usePusherConnection } = await import('carillon-js/react');
 
-for (const transport of TRANSPORTS) describe(`carillon-js/react over ${transport}`, () => {
-  const ctx = useServer();
+for (const transport of ['ws', 'xhr_streaming', 'xhr_polling']) describe(`carillon-js/react over ${transport}`, () => {
+  const ctx = useRealtime();
 
   function mount(service, element) {
     const container = document.createElement('div');
@@ -46,7 +46,7 @@ for (const transport of TRANSPORTS) describe(`carillon-js/react over ${transport
     page.render([h(Listener, { key: 2, name: 'two' }), h(Who, { key: 3 }), h(State, { key: 4 })]);
     await page.shows('two subscribed. ann connected');
     const before = service.socketId;
-    wire.cut();
+    await wire.cut(service);
     await until(() => service.socketId && service.socketId !== before, 'another connection', 20000);
     await page.shows('two subscribed. ann connected');
     await ctx.api().trigger('presence-room', 'e', 2);

@@ -1,15 +1,16 @@
-// The built package against the real server, once for each transport.
+// The built package against the real server, over one transport.  Each transport has a file of its
+// own that calls this, so that they run beside each other.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { PusherAuthError, PusherMessageError } from 'carillon-js';
-import { until, useServer } from '../../../../tests/flow/harness.mjs';
-import { hasStatus, isConnected, makeService, startBackend, startWire, TRANSPORTS } from './bench.mjs';
+import { until } from '../../../../tests/flow/harness.mjs';
+import { hasStatus, isConnected, makeService, startBackend, startWire, useRealtime } from './bench.mjs';
 
 // pusher-js looks again a second after a loss.
 const RETURN_MS = 20000;
 
-for (const transport of TRANSPORTS) describe(`carillon-js over ${transport}`, () => {
-  const ctx = useServer();
+export const testService = (transport) => describe(`carillon-js over ${transport}`, () => {
+  const ctx = useRealtime();
   const begin = async () => {
     const backend = await startBackend(ctx.server);
     ctx.defer(() => backend.stop());
@@ -128,7 +129,7 @@ for (const transport of TRANSPORTS) describe(`carillon-js over ${transport}`, ()
     const heard = [];
     service.pusher.user.bind('notice', (data) => heard.push(data));
     service.signin();
-    await until(() => service.pusher.user.user_data, 'signin');
+    await until(() => service.pusher.user.serverToUserChannel?.subscribed, 'signin');
     await ctx.api().sendToUser('ann', 'notice', { n: 1 });
     await until(() => heard.length, 'the event');
     assert.deepEqual(heard, [{ n: 1 }]);
@@ -187,7 +188,7 @@ for (const transport of TRANSPORTS) describe(`carillon-js over ${transport}`, ()
     for (const name of names) await hasStatus(service, name, 'subscribed');
     const before = service.socketId;
     backend.good.delete(service.issued[0]); // the token has expired meanwhile
-    wire.cut();
+    await wire.cut(service);
     await until(() => service.getState() === 'connected' && service.socketId !== before, 'another connection', RETURN_MS);
     for (const name of names) await hasStatus(service, name, 'subscribed');
     for (const name of names) await ctx.api().trigger(name, 'e', 1);

@@ -1,0 +1,3 @@
+import { testService } from './service.mjs';
+
+testService('ws');
