@@ -16,6 +16,7 @@ const project = (name, folder, environment, alias) => ({
     name,
     include: [`tests/${folder}/*.test.{ts,tsx}`],
     environment,
+    testTimeout: 30000,
     restoreMocks: true,
     unstubGlobals: true,
     env: { TEST_REACT: name.replace(/\D/g, '') },

@@ -80,9 +80,6 @@ export class ConnectionMonitor {
   };
 
   private become(next: ConnectionSnapshot): void {
-    const now = this.snapshot;
-    const same = (Object.keys(next) as Array<keyof ConnectionSnapshot>).every((name) => now[name] === next[name]);
-    if (same) return;
     this.snapshot = Object.freeze(next);
     this.changes.notify();
   }

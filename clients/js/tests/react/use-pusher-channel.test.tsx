@@ -190,9 +190,14 @@ test('a refusal shows as a typed error and calls onError once', async () => {
 
 test('a service without a key breaks no page: the hook shows the error', async () => {
   const { service } = setUp({ key: undefined });
+  const onError = vi.fn();
+  function Keyless() {
+    return usePusherChannel('news', 'e', () => undefined, { onError }).error?.name;
+  }
   const page = makePage({ service });
-  await page.render(<Listener heard={[]} />);
-  expect(page.text()).toBe('error PusherConfigurationError');
+  await page.render(<Keyless />);
+  expect(page.text()).toBe('PusherConfigurationError');
+  expect(onError).toHaveBeenCalledTimes(1);
 });
 
 test('unmounted while the signature is on its way: nothing is sent, nothing is bound', async () => {

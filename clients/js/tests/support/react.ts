@@ -51,7 +51,7 @@ export function makePage({ service, strict, html, onRecoverableError }: PageOpti
 
 /* Waits for a condition; React renders between the looks. */
 export async function eventually(check: () => void): Promise<void> {
-  for (const end = Date.now() + 2000; ; ) {
+  for (const end = Date.now() + 10000; ; ) {
     await act(async () => {
       await new Promise((resolve) => setTimeout(resolve, 5));
     });

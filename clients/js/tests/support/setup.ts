@@ -30,7 +30,7 @@ export function setUp(options: Partial<PusherServiceOptions> = {}): Bench {
   });
   onTestFinished(() => service.disconnect());
   const status = (name: string, wanted: string): Promise<void> =>
-    vi.waitFor(() => {
+    waitFor(() => {
       if (service.channelStatus(name).status !== wanted) throw new Error(`${name} is not ${wanted}`);
     });
   return {
@@ -40,11 +40,14 @@ export function setUp(options: Partial<PusherServiceOptions> = {}): Bench {
     faults,
     subscribed: (name) => status(name, 'subscribed'),
     connected: () =>
-      vi.waitFor(() => {
+      waitFor(() => {
         if (service.getState() !== 'connected') throw new Error('not connected');
       }),
   };
 }
+
+/* Waits for a condition, on a busy machine, too. */
+export const waitFor = (check: () => void): Promise<void> => vi.waitFor(check, { timeout: 10000, interval: 5 });
 
 /* Until what was deferred by one macrotask, and what follows from it, has happened. */
 export async function settle(): Promise<void> {

@@ -2,7 +2,7 @@
 import { expect, test, vi } from 'vitest';
 import { PusherAuthError } from '../../src/index.js';
 import { makeToken } from '../support/fake-backend.js';
-import { settle, setUp } from '../support/setup.js';
+import { settle, setUp, waitFor } from '../support/setup.js';
 
 const errorOf = (service: ReturnType<typeof setUp>['service'], name: string): PusherAuthError => {
   const { error } = service.channelStatus(name);
@@ -10,7 +10,7 @@ const errorOf = (service: ReturnType<typeof setUp>['service'], name: string): Pu
   return error;
 };
 const failed = (bench: ReturnType<typeof setUp>, name: string): Promise<void> =>
-  vi.waitFor(() => expect(bench.service.channelStatus(name).status).toBe('error'));
+  waitFor(() => expect(bench.service.channelStatus(name).status).toBe('error'));
 
 test('the endpoint gets the form that pusher-js sends, and the token of now', async () => {
   const { service, server, backend, subscribed } = setUp({ getAuthToken: () => 'token-1' });
@@ -172,7 +172,7 @@ test('everybody left while the signature was on its way: the request is given up
   await connected();
   backend.queue.push(new Promise(() => undefined));
   const handle = service.retain('private-x');
-  await vi.waitFor(() => expect(backend.calls).toHaveLength(1));
+  await waitFor(() => expect(backend.calls).toHaveLength(1));
   handle.release();
   await settle();
   expect(backend.calls[0]?.signal?.aborted).toBe(true);
@@ -190,13 +190,28 @@ test('a signature for a connection that has gone is not used', async () => {
   let answerLate: (answer: { json: unknown }) => void = () => undefined;
   backend.queue.push(new Promise((resolve) => (answerLate = resolve)));
   service.retain('private-x');
-  await vi.waitFor(() => expect(backend.calls).toHaveLength(1));
+  await waitFor(() => expect(backend.calls).toHaveLength(1));
   service.reconnect();
   await connected();
   await subscribed('private-x');
   answerLate({ json: { auth: 'key:1.1' } });
   await settle();
   expect(server.subscribes).toEqual([{ channel: 'private-x', auth: 'key:1.2' }]);
+});
+
+test('a refusal that comes after the connection has gone is nobody\'s business', async () => {
+  const { service, server, backend, connected } = setUp();
+  service.initialize();
+  await connected();
+  let answerLate: (answer: { status: number }) => void = () => undefined;
+  backend.queue.push(new Promise((resolve) => (answerLate = resolve)));
+  service.retain('private-x');
+  await waitFor(() => expect(backend.calls).toHaveLength(1));
+  server.down = true;
+  service.reconnect();
+  answerLate({ status: 403 });
+  await settle();
+  expect(service.channelStatus('private-x')).toEqual({ status: 'pending', error: null });
 });
 
 test('a signature that the realtime server refuses: one other token, one more attempt', async () => {
@@ -214,6 +229,35 @@ test('a signature that the realtime server refuses: one other token, one more at
   vi.useRealTimers();
 });
 
+test('a channel that came back by itself is not disturbed by a retry that was on its way', async () => {
+  vi.useFakeTimers();
+  let refreshed: (token: string) => void = () => undefined;
+  const { service, server } = setUp({
+    getAuthToken: () => 'old',
+    refreshAuthToken: () => new Promise((resolve) => (refreshed = resolve)),
+  });
+  server.verdict = () => ({ status: 401 });
+  service.retain('private-x');
+  await vi.advanceTimersByTimeAsync(100);
+  server.verdict = () => 'ok';
+  service.retain('private-x');
+  await vi.advanceTimersByTimeAsync(100);
+  refreshed('new');
+  await vi.advanceTimersByTimeAsync(60000);
+  expect(service.channelStatus('private-x').status).toBe('subscribed');
+  service.disconnect();
+  vi.useRealTimers();
+});
+
+test('logout gives up what is being asked for', async () => {
+  const { service, backend } = setUp();
+  backend.queue.push(new Promise(() => undefined));
+  service.retain('private-x');
+  await waitFor(() => expect(backend.calls).toHaveLength(1));
+  service.disconnect();
+  expect(backend.calls[0]?.signal?.aborted).toBe(true);
+});
+
 test('someone new on a channel in error is a reason to ask again', async () => {
   const bench = setUp();
   bench.backend.queue.push({ status: 403 });
@@ -229,7 +273,7 @@ test('signin asks the user endpoint with the token', async () => {
   service.initialize();
   await connected();
   service.signin();
-  await vi.waitFor(() => expect(server.log).toEqual(['SEND pusher:signin']));
+  await waitFor(() => expect(server.log).toEqual(['SEND pusher:signin']));
   expect(backend.calls[0]).toMatchObject({ url: '/pusher/user-auth', headers: { Authorization: 'Bearer token-1' } });
 });
 

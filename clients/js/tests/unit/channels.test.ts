@@ -1,6 +1,6 @@
 /* Channels that are shared: counts, deferred release, handles. */
 import { expect, test, vi } from 'vitest';
-import { settle, setUp } from '../support/setup.js';
+import { settle, setUp, waitFor } from '../support/setup.js';
 
 test('two users of a channel: one leaves and the other still hears', async () => {
   const { service, server, subscribed } = setUp();
@@ -97,11 +97,11 @@ test('a channel that is left while the server is still deciding is left in the e
   service.initialize();
   await connected();
   const handle = service.retain('slow');
-  await vi.waitFor(() => expect(server.log).toEqual(['SUB slow']));
+  await waitFor(() => expect(server.log).toEqual(['SUB slow']));
   handle.release();
   await settle();
   server.succeed('slow');
-  await vi.waitFor(() => expect(server.log).toEqual(['SUB slow', 'UNSUB slow']));
+  await waitFor(() => expect(server.log).toEqual(['SUB slow', 'UNSUB slow']));
 });
 
 test('left and taken again while the server is deciding: it stays', async () => {
@@ -123,13 +123,13 @@ test('a channel that was left before a refusal or a lost connection does not com
   service.initialize();
   await connected();
   const handle = service.retain('slow');
-  await vi.waitFor(() => expect(server.log).toEqual(['SUB slow']));
+  await waitFor(() => expect(server.log).toEqual(['SUB slow']));
   handle.release();
   await settle();
   service.reconnect();
   await connected();
   service.retain('other');
-  await vi.waitFor(() => expect(server.log).toContain('SUB other'));
+  await waitFor(() => expect(server.log).toContain('SUB other'));
   expect(server.log).toEqual(['SUB slow', 'SUB other']);
 });
 
@@ -139,15 +139,43 @@ test('a refused channel that nobody wants any more is not asked for at the next 
   service.initialize();
   await connected();
   const handle = service.retain('slow');
-  await vi.waitFor(() => expect(server.log).toEqual(['SUB slow']));
+  await waitFor(() => expect(server.log).toEqual(['SUB slow']));
   handle.release();
   await settle();
   server.socket.deliver({ event: 'pusher:subscription_error', channel: 'slow', data: { type: 'X', status: 403 } });
   service.reconnect();
   await connected();
   service.retain('other');
-  await vi.waitFor(() => expect(server.log).toContain('SUB other'));
+  await waitFor(() => expect(server.log).toContain('SUB other'));
   expect(server.log).toEqual(['SUB slow', 'SUB other']);
+});
+
+test('left, refused and taken again: it is asked for anew', async () => {
+  const { service, server, connected, subscribed } = setUp();
+  server.verdict = () => 'hold';
+  service.initialize();
+  await connected();
+  const handle = service.retain('slow');
+  await waitFor(() => expect(server.log).toEqual(['SUB slow']));
+  handle.release();
+  await settle();
+  server.socket.deliver({ event: 'pusher:subscription_error', channel: 'slow', data: { type: 'X', status: 403 } });
+  server.verdict = () => 'ok';
+  service.retain('slow');
+  await subscribed('slow');
+  expect(server.log).toEqual(['SUB slow', 'SUB slow']);
+});
+
+test('a channel that was subscribed on pusher-js itself starts as it is', async () => {
+  const { service, server, connected } = setUp();
+  server.members = { me: {}, ann: {} };
+  service.initialize();
+  await connected();
+  const channel = service.pusher?.subscribe('presence-room');
+  await waitFor(() => expect(channel?.subscribed).toBe(true));
+  service.retain('presence-room');
+  expect(service.channelStatus('presence-room').status).toBe('subscribed');
+  expect(service.presence('presence-room').count).toBe(2);
 });
 
 test('a callback that throws costs nobody an event, and is reported', async () => {

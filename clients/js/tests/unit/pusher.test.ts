@@ -4,6 +4,7 @@ import { expect, onTestFinished, test, vi } from 'vitest';
 import Pusher from '../../src/pusher/index.js';
 import type { PusherOptions } from '../../src/pusher/index.js';
 import { FakeServer } from '../support/fake-server.js';
+import { waitFor } from '../support/setup.js';
 
 function make(options: PusherOptions): { pusher: Pusher; server: FakeServer } {
   const server = new FakeServer().install();
@@ -72,7 +73,7 @@ test('auth.endpoint is where channels are asked for, with auth.headers and param
     auth: { endpoint: '/api/v1/pusher/auth', headers: { Authorization: 'Bearer t' }, params: { p: '1' } },
   });
   pusher.subscribe('private-x');
-  await vi.waitFor(() => expect(server.subscribes).toEqual([{ channel: 'private-x', auth: 'app-key:signed' }]));
+  await waitFor(() => expect(server.subscribes).toEqual([{ channel: 'private-x', auth: 'app-key:signed' }]));
   expect(sent).toHaveLength(1);
   expect(sent[0]).toMatchObject({ url: '/api/v1/pusher/auth', headers: { Authorization: 'Bearer t' } });
   expect(sent[0]?.body).toContain('p=1');

@@ -3,7 +3,7 @@ import { expect, test, vi } from 'vitest';
 import { createPusherService, PusherConfigurationError, pusherService } from '../../src/index.js';
 import { RealPusher } from '../../src/pusher-class.js';
 import { FakeServer } from '../support/fake-server.js';
-import { settle, setUp } from '../support/setup.js';
+import { settle, setUp, waitFor } from '../support/setup.js';
 
 test('nothing happens before it is asked for', () => {
   const { service, server } = setUp();
@@ -54,7 +54,7 @@ test('what the server says when it closes is the last error, until the next conn
   service.initialize();
   await connected();
   server.socket.end(4004, 'over quota');
-  await vi.waitFor(() => expect(service.getState()).toBe('disconnected'));
+  await waitFor(() => expect(service.getState()).toBe('disconnected'));
   expect(service.lastError).toMatchObject({ name: 'PusherConnectionError', code: 4004, message: 'over quota' });
   expect([service.socketId, service.transport]).toEqual([null, null]);
   service.reconnect();
@@ -68,7 +68,7 @@ test('a connection that is lost comes back by pusher-js alone, with its channels
   service.bind('news', 'e', (data) => heard.push(data));
   await subscribed('news');
   server.socket.end();
-  await vi.waitFor(() => expect(server.connections).toBe(2), 5000);
+  await waitFor(() => expect(server.connections).toBe(2));
   await subscribed('news');
   server.publish('news', 'e', 'again');
   expect(heard).toEqual(['again']);
@@ -192,7 +192,7 @@ test('pusherService reads VITE_PUSHER_* when it is first used', async () => {
     },
   });
   pusherService.retain('private-x');
-  await vi.waitFor(() => expect(pusherService.channelStatus('private-x').status).toBe('subscribed'));
+  await waitFor(() => expect(pusherService.channelStatus('private-x').status).toBe('subscribed'));
   expect(server.socket.url).toMatch(/^wss:\/\/env\.test:8443\/app\/env-key\?/);
   expect(asked).toEqual(['/my/auth']);
   pusherService.disconnect();
