@@ -46,7 +46,9 @@ export function findAddress(options: AddressOptions, page = currentPage()): Addr
 export function requireAddress(options: AddressOptions): Address {
   const address = findAddress(options);
   if (!address)
-    throw new PusherConfigurationError('no host: set host (or VITE_PUSHER_HOST); only a page has an address of its own');
+    throw new PusherConfigurationError(
+      'no host: set host (or VITE_PUSHER_HOST); only a page has an address of its own',
+    );
   return address;
 }
 
@@ -64,8 +66,13 @@ export function addressOptions(address: Address): Partial<Options> {
   };
 }
 
-/* An endpoint as fetch can use it: relative ones belong to the page, or to the server when there is none. */
-export function absoluteUrl(endpoint: string, address: () => Address, page = currentPage()): string {
+/* An endpoint as fetch can use it: a relative one belongs to the page, or without a page to the
+ * server. */
+export function absoluteUrl(
+  endpoint: string,
+  address: () => Address,
+  page = currentPage(),
+): string {
   if (page || /^https?:\/\//i.test(endpoint)) return endpoint;
   const { tls, host, port } = address();
   return new URL(endpoint, `${tls ? 'https' : 'http'}://${host}:${port}`).href;

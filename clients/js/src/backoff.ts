@@ -1,4 +1,4 @@
-/* backoff.ts - how long to wait before trying again: doubling, bounded, never in step with others. */
+/* backoff.ts - how long to wait before trying again: doubling, bounded, out of step. */
 export interface BackoffOptions {
   firstMs?: number;
   maxMs?: number;

@@ -5,7 +5,8 @@
  */
 import type { Channel } from 'pusher-js/index.js';
 import { PusherAuthError } from './errors/auth-error.js';
-import { NoAnswer, readDetail, type Requester } from './requester.js';
+import { NoAnswer } from './errors/no-answer.js';
+import { readDetail, type Requester } from './requester.js';
 
 export type Pusher = Channel['pusher'];
 type Authorize = Pusher['config']['channelAuthorizer'];
@@ -15,10 +16,15 @@ type UserAuth = NonNullable<Parameters<Parameters<Authenticate>[1]>[1]>;
 
 const TIMEOUT_MS = 15000;
 const isText = (value: unknown): value is string => typeof value === 'string';
-const isAbsentOrText = (value: unknown): boolean => value === undefined || value === null || isText(value);
+const isAbsentOrText = (value: unknown): boolean =>
+  value === undefined || value === null || isText(value);
 
 function isChannelAuth(json: unknown): json is ChannelAuth {
-  const { auth, channel_data: data, shared_secret: secret } = (json ?? {}) as Record<string, unknown>;
+  const {
+    auth,
+    channel_data: data,
+    shared_secret: secret,
+  } = (json ?? {}) as Record<string, unknown>;
   if (!isText(auth) || !isAbsentOrText(data) || !isAbsentOrText(secret)) return false;
   try {
     return !isText(data) || JSON.parse(data) !== null;
@@ -62,7 +68,12 @@ export class ChannelAuthorizer {
     this.cancel(channelName);
     const abort = new AbortController();
     this.asking.set(channelName, abort);
-    this.ask(this.options.channelEndpoint, { socket_id: socketId, channel_name: channelName }, isChannelAuth, abort.signal)
+    this.ask(
+      this.options.channelEndpoint,
+      { socket_id: socketId, channel_name: channelName },
+      isChannelAuth,
+      abort.signal,
+    )
       .then((auth) => () => done(null, auth))
       .catch((error: PusherAuthError) => () => this.fail(channelName, error))
       .then((act) => {
@@ -119,9 +130,20 @@ export class ChannelAuthorizer {
         signal,
       });
       const { status, json, retryAfter } = answer;
-      if (!answer.ok) throw new PusherAuthError({ channel, status, detail: readDetail(json), retryAfter });
+      if (!answer.ok)
+        throw new PusherAuthError({
+          channel,
+          status,
+          detail: readDetail(json),
+          retryAfter,
+        });
       if (!isAuth(json))
-        throw new PusherAuthError({ channel, status, code: 'response', detail: `${url} answered without a signature` });
+        throw new PusherAuthError({
+          channel,
+          status,
+          code: 'response',
+          detail: `${url} answered without a signature`,
+        });
       return json;
     } catch (error) {
       if (!(error instanceof NoAnswer)) throw error;

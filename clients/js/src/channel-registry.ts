@@ -19,7 +19,7 @@ export interface ChannelHandle {
   /* The channel of now: another object after a real unsubscribe or a new session, and null while
    * the service is disconnected. */
   readonly channel: Channel | null;
-  /* Binds until the returned function is called or the handle is released.  The callback may throw. */
+  /* Binds until the returned function is called or the handle released.  callback may throw. */
   bind<T = unknown>(event: string, callback: EventCallback<T>): () => void;
   /* Once is enough, more do nothing. */
   release(): void;

@@ -86,6 +86,8 @@ export class ConnectionMonitor {
 }
 
 function transportName(connection: Pusher['connection']): string | null {
-  const { connection: protocol } = connection as { connection?: { transport?: { name?: string } } | null };
+  const { connection: protocol } = connection as {
+    connection?: { transport?: { name?: string } } | null;
+  };
   return protocol?.transport?.name ?? null;
 }

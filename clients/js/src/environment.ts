@@ -1,4 +1,4 @@
-/* environment.ts - settings from VITE_PUSHER_*, read when they are asked for and never on import. */
+/* environment.ts - settings from VITE_PUSHER_*, read when they are asked for. */
 import { PusherConfigurationError } from './errors/configuration-error.js';
 import { type Environment, viteEnvironment } from './vite-environment.js';
 
@@ -42,7 +42,8 @@ export function readEnvironment(
     for (const source of sources) {
       const value = source?.[`VITE_PUSHER_${name}`];
       // An empty value is how an .env file says "not set".
-      if (found[name] === undefined && typeof value === 'string' && value !== '') found[name] = value;
+      if (found[name] === undefined && typeof value === 'string' && value !== '')
+        found[name] = value;
     }
   return {
     key: found.KEY,

@@ -18,7 +18,12 @@ export type { PusherClass } from './pusher-class.js';
 export * from './pusher-events.js';
 export { PusherService, type PusherServiceOptions } from './pusher-service.js';
 export type { Fetch } from './requester.js';
-export type { ChannelSnapshot, ChannelStatus, EventCallback, EventMetadata } from './shared-channel.js';
+export type {
+  ChannelSnapshot,
+  ChannelStatus,
+  EventCallback,
+  EventMetadata,
+} from './shared-channel.js';
 export type { Token, TokenProvider } from './token-source.js';
 
 export function createPusherService(options: PusherServiceOptions): PusherService {

@@ -2,7 +2,8 @@
 import { Backoff } from './backoff.js';
 import { failureCode } from './errors/failure-code.js';
 import { PusherMessageError } from './errors/message-error.js';
-import { type Answer, NoAnswer, readDetail, type Requester } from './requester.js';
+import { NoAnswer } from './errors/no-answer.js';
+import { type Answer, readDetail, type Requester } from './requester.js';
 
 export interface SendOptions {
   signal?: AbortSignal;
@@ -41,12 +42,16 @@ const REJECTED = [429, 503];
 const UNCERTAIN = [0, 500, 502, 504];
 
 export function makeRequestId(): string {
-  const { crypto } = globalThis as { crypto?: { randomUUID?: () => string; getRandomValues(bytes: Uint8Array): Uint8Array } };
+  const { crypto } = globalThis as {
+    crypto?: { randomUUID?: () => string; getRandomValues(bytes: Uint8Array): Uint8Array };
+  };
   // randomUUID exists on secure pages only.
   if (crypto?.randomUUID) return crypto.randomUUID();
-  const bytes = crypto?.getRandomValues(new Uint8Array(16)) ?? Uint8Array.from({ length: 16 }, () => Math.random() * 256);
+  const bytes =
+    crypto?.getRandomValues(new Uint8Array(16)) ??
+    Uint8Array.from({ length: 16 }, () => Math.random() * 256);
   const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-a${hex.slice(17, 20)}-${hex.slice(20)}`;
+  return hex.replace(/^(.{8})(.{4}).(.{3}).(.{3})(.{12})$/, '$1-$2-4$3-a$4-$5');
 }
 
 export class MessageSender {
@@ -56,17 +61,28 @@ export class MessageSender {
     this.options = options;
   }
 
-  async post(url: string, fields: Record<string, unknown>, options: SendOptions = {}): Promise<SendResult> {
+  async post(
+    url: string,
+    fields: Record<string, unknown>,
+    options: SendOptions = {},
+  ): Promise<SendResult> {
     const requestId = options.requestId ?? makeRequestId();
     const end = Date.now() + (options.timeoutMs ?? TIMEOUT_MS);
     const backoff = new Backoff({ firstMs: 500, maxMs: 10000 });
-    const body = JSON.stringify({ ...fields, request_id: requestId, idempotency_key: options.idempotencyKey });
+    const body = JSON.stringify({
+      ...fields,
+      request_id: requestId,
+      idempotency_key: options.idempotencyKey,
+    });
     for (let left = options.retries ?? RETRIES; ; left -= 1) {
       const answer = await this.attempt(url, body, requestId, end, options);
       if (!(answer instanceof PusherMessageError)) return answer;
       const pauseMs = backoff.next(answer.retryAfter);
-      const again = REJECTED.includes(answer.status)
-        || (options.idempotencyKey !== undefined && UNCERTAIN.includes(answer.status) && answer.code !== 'aborted');
+      const again =
+        REJECTED.includes(answer.status) ||
+        (options.idempotencyKey !== undefined &&
+          UNCERTAIN.includes(answer.status) &&
+          answer.code !== 'aborted');
       if (left <= 0 || !again || Date.now() + pauseMs >= end) throw answer;
       await this.pause(pauseMs, requestId, options.signal);
     }
@@ -94,7 +110,12 @@ export class MessageSender {
       return readResult(answer, url, requestId);
     } catch (error) {
       if (!(error instanceof NoAnswer)) throw error;
-      return new PusherMessageError({ status: 0, code: error.code, requestId, cause: error.cause });
+      return new PusherMessageError({
+        status: 0,
+        code: error.code,
+        requestId,
+        cause: error.cause,
+      });
     }
   }
 
@@ -102,7 +123,14 @@ export class MessageSender {
     return new Promise((resolve, reject) => {
       const onAbort = (): void => {
         clearTimeout(timer);
-        reject(new PusherMessageError({ status: 0, code: 'aborted', requestId, cause: signal?.reason }));
+        reject(
+          new PusherMessageError({
+            status: 0,
+            code: 'aborted',
+            requestId,
+            cause: signal?.reason,
+          }),
+        );
       };
       const timer = setTimeout(() => {
         signal?.removeEventListener('abort', onAbort);
@@ -114,11 +142,26 @@ export class MessageSender {
   }
 }
 
-function readResult(answer: Answer, url: string, requestId: string): SendResult | PusherMessageError {
+function readResult(
+  answer: Answer,
+  url: string,
+  requestId: string,
+): SendResult | PusherMessageError {
   const { status, json, retryAfter } = answer;
   if (!answer.ok)
-    return new PusherMessageError({ status, code: failureCode(status), detail: readDetail(json), retryAfter, requestId });
+    return new PusherMessageError({
+      status,
+      code: failureCode(status),
+      detail: readDetail(json),
+      retryAfter,
+      requestId,
+    });
   if (json === null || typeof json !== 'object' || Array.isArray(json))
-    return new PusherMessageError({ status, code: 'response', detail: `${url} answered without a JSON object`, requestId });
+    return new PusherMessageError({
+      status,
+      code: 'response',
+      detail: `${url} answered without a JSON object`,
+      requestId,
+    });
   return json as SendResult;
 }

@@ -16,7 +16,11 @@ export interface PresenceSnapshot<Info = unknown> {
   readonly count: number;
 }
 
-export const EMPTY_PRESENCE: PresenceSnapshot<never> = Object.freeze({ members: new Map<string, never>(), me: null, count: 0 });
+export const EMPTY_PRESENCE: PresenceSnapshot<never> = Object.freeze({
+  members: new Map<string, never>(),
+  me: null,
+  count: 0,
+});
 
 export class PresenceRoster {
   private snapshot: PresenceSnapshot = EMPTY_PRESENCE;
@@ -49,9 +53,16 @@ export class PresenceRoster {
 
   private readonly read = (): void => {
     if (!this.channel) return;
-    const { members, me } = this.channel.members as { members: Record<string, unknown>; me: PresenceMember | null };
+    const { members, me } = this.channel.members as {
+      members: Record<string, unknown>;
+      me: PresenceMember | null;
+    };
     const map = new Map(Object.entries(members));
-    this.snapshot = Object.freeze({ members: map, me: me ? { id: String(me.id), info: me.info } : null, count: map.size });
+    this.snapshot = Object.freeze({
+      members: map,
+      me: me ? { id: String(me.id), info: me.info } : null,
+      count: map.size,
+    });
     this.onChange();
   };
 }

@@ -16,4 +16,5 @@ export interface PusherClass {
 }
 
 /* Some loaders wrap a CommonJS module in {default}. */
-export const RealPusher: PusherClass = ((Loaded as unknown as { default?: unknown }).default ?? Loaded) as PusherClass;
+export const RealPusher: PusherClass = ((Loaded as unknown as { default?: unknown }).default ??
+  Loaded) as PusherClass;

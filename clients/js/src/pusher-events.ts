@@ -15,4 +15,8 @@ export type KnownEvent<C extends KnownChannel> = keyof PusherEvents[C] & string;
 
 /* A channel, or an event of it, about which PusherEvents says nothing; never for the others. */
 export type UnlistedChannel<C> = C extends KnownChannel ? never : C;
-export type UnlistedEvent<C, E> = C extends KnownChannel ? (E extends KnownEvent<C> ? never : E) : E;
+export type UnlistedEvent<C, E> = C extends KnownChannel
+  ? E extends KnownEvent<C>
+    ? never
+    : E
+  : E;

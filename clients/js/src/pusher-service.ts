@@ -9,7 +9,11 @@ import type { Channel, Options } from 'pusher-js/index.js';
 import { absoluteUrl, type Address, addressOptions, requireAddress } from './address.js';
 import { ChannelAuthorizer, type Pusher } from './channel-authorizer.js';
 import { type ChannelHandle, ChannelRegistry } from './channel-registry.js';
-import { ConnectionMonitor, type ConnectionSnapshot, type PusherConnectionState } from './connection-monitor.js';
+import {
+  ConnectionMonitor,
+  type ConnectionSnapshot,
+  type PusherConnectionState,
+} from './connection-monitor.js';
 import { readPort, readScheme, type Scheme } from './environment.js';
 import { PusherConfigurationError } from './errors/configuration-error.js';
 import type { PusherConnectionError } from './errors/connection-error.js';
@@ -71,12 +75,19 @@ export class PusherService {
   /* A function is asked once, when the options are needed first. */
   constructor(options: PusherServiceOptions | (() => PusherServiceOptions)) {
     this.given = options;
-    const logger: PusherLogger = { error: (...fault) => (this.options().logger ?? defaultLogger).error(...fault) };
+    const logger: PusherLogger = {
+      error: (...fault) => (this.options().logger ?? defaultLogger).error(...fault),
+    };
     this.tokens = new TokenSource(this.tokenProvider());
-    this.requester = new Requester(this.tokens, (input, init) => (this.options().fetch ?? globalThis.fetch)(input, init));
+    this.requester = new Requester(this.tokens, (input, init) =>
+      (this.options().fetch ?? globalThis.fetch)(input, init),
+    );
     this.monitor = new ConnectionMonitor(logger);
     this.registry = new ChannelRegistry({ logger, renewToken: () => this.renewToken() });
-    this.sender = new MessageSender({ requester: this.requester, socketId: () => this.socketId });
+    this.sender = new MessageSender({
+      requester: this.requester,
+      socketId: () => this.socketId,
+    });
     this.monitor.watch(() => {
       if (this.session && this.getState() !== 'connected') this.registry.onDisconnected();
     });
@@ -84,7 +95,8 @@ export class PusherService {
 
   /* Adds options, or replaces them, while there is no session. */
   configure(options: Partial<PusherServiceOptions>): void {
-    if (this.session) throw new PusherConfigurationError('configure comes too late: the service is connected');
+    if (this.session)
+      throw new PusherConfigurationError('configure comes too late: the service is connected');
     this.configured = { ...this.configured, ...options };
     this.resolved = null;
   }
@@ -163,7 +175,12 @@ export class PusherService {
   }
 
   /* POST {apiBase}/message.  Rejects with PusherMessageError. */
-  sendMessage(messageType: string, payload: unknown, channel?: string, options?: SendOptions): Promise<SendResult> {
+  sendMessage(
+    messageType: string,
+    payload: unknown,
+    channel?: string,
+    options?: SendOptions,
+  ): Promise<SendResult> {
     return this.post('/message', { message_type: messageType, payload, channel }, options);
   }
 
@@ -209,7 +226,7 @@ export class PusherService {
     return this.monitor.current().error;
   }
 
-  /* State, socket id, transport and error as one value, the same object until one of them changes. */
+  /* State, socket id, transport and error as one value: the same object until one changes. */
   getConnection(): ConnectionSnapshot {
     return this.monitor.current();
   }
@@ -239,7 +256,10 @@ export class PusherService {
   }
 
   private options(): PusherServiceOptions {
-    this.resolved ??= { ...(typeof this.given === 'function' ? this.given() : this.given), ...this.configured };
+    this.resolved ??= {
+      ...(typeof this.given === 'function' ? this.given() : this.given),
+      ...this.configured,
+    };
     return this.resolved;
   }
 
@@ -277,7 +297,8 @@ export class PusherService {
 
   private open(): Session {
     const options = this.options();
-    if (!options.key) throw new PusherConfigurationError('no application key: set key (or VITE_PUSHER_KEY)');
+    if (!options.key)
+      throw new PusherConfigurationError('no application key: set key (or VITE_PUSHER_KEY)');
     const Class = options.Pusher ?? RealPusher;
     if (options.logToConsole) Class.logToConsole = true;
     const authorizer = new ChannelAuthorizer({

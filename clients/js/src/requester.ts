@@ -1,5 +1,6 @@
 /* requester.ts - a POST in the name of the user: with the token of now, renewed once if refused. */
 import type { FailureCode, FailureDetail, ValidationIssue } from './errors/failure-code.js';
+import { NoAnswer } from './errors/no-answer.js';
 import type { Token, TokenSource } from './token-source.js';
 
 export interface Answer {
@@ -21,22 +22,14 @@ export interface PostOptions {
   signal?: AbortSignal;
 }
 
-/* No answer at all. */
-export class NoAnswer extends Error {
-  readonly code: FailureCode;
-
-  constructor(code: FailureCode, cause: unknown) {
-    super(`no answer: ${code}`, { cause });
-    this.code = code;
-  }
-}
-
 export type Fetch = (input: string, init?: RequestInit) => Promise<Response>;
 
 /* Retry-After in seconds, given as seconds or as a date. */
 export function readRetryAfter(value: string | null, now = Date.now()): number | undefined {
   if (value === null || value.trim() === '') return undefined;
-  const seconds = /^\s*\d+(\.\d+)?\s*$/.test(value) ? Number(value) : (Date.parse(value) - now) / 1000;
+  const seconds = /^\s*\d+(\.\d+)?\s*$/.test(value)
+    ? Number(value)
+    : (Date.parse(value) - now) / 1000;
   return Number.isFinite(seconds) ? Math.max(0, seconds) : undefined;
 }
 
@@ -75,7 +68,10 @@ export class Requester {
     else options.signal?.addEventListener('abort', onAbort);
     const timer = setTimeout(() => end('timeout'), options.timeoutMs);
     try {
-      return await Promise.race([this.postWithToken(url, options, abort.signal), rejection(abort.signal)]);
+      return await Promise.race([
+        this.postWithToken(url, options, abort.signal),
+        rejection(abort.signal),
+      ]);
     } catch (error) {
       throw new NoAnswer(code, error);
     } finally {
@@ -84,7 +80,11 @@ export class Requester {
     }
   }
 
-  private async postWithToken(url: string, options: PostOptions, signal: AbortSignal): Promise<Answer> {
+  private async postWithToken(
+    url: string,
+    options: PostOptions,
+    signal: AbortSignal,
+  ): Promise<Answer> {
     const token = await this.tokens.current();
     const answer = await this.postOnce(url, options, signal, token);
     if (!options.renewOn.includes(answer.status)) return answer;
@@ -92,7 +92,12 @@ export class Requester {
     return other === token || other === null ? answer : this.postOnce(url, options, signal, other);
   }
 
-  private async postOnce(url: string, options: PostOptions, signal: AbortSignal, token: Token): Promise<Answer> {
+  private async postOnce(
+    url: string,
+    options: PostOptions,
+    signal: AbortSignal,
+    token: Token,
+  ): Promise<Answer> {
     if (signal.aborted) throw signal.reason;
     const headers: Record<string, string> = {
       ...options.headers,
@@ -100,7 +105,12 @@ export class Requester {
       'Content-Type': options.contentType,
     };
     if (token !== null) headers.Authorization = `Bearer ${token}`;
-    const response = await this.fetch(url, { method: 'POST', headers, body: options.body, signal });
+    const response = await this.fetch(url, {
+      method: 'POST',
+      headers,
+      body: options.body,
+      signal,
+    });
     const text = await response.text();
     let json: unknown;
     try {

@@ -2,7 +2,8 @@
  *
  * It is subscribed while it has users: handles (each releases itself once) and plain calls of
  * subscribe, counted.  When the last one leaves, the real unsubscribe waits for one macrotask, so
- * that who comes back within it (StrictMode, a list that re-mounts) finds the subscription as it was.
+ * that who comes back within it (StrictMode, a list that mounts again) finds the subscription as it
+ * was.
  */
 import type { Channel } from 'pusher-js/index.js';
 import { Backoff } from './backoff.js';
@@ -64,7 +65,9 @@ export class SharedChannel {
   constructor(name: string, host: ChannelHost) {
     this.name = name;
     this.host = host;
-    this.roster = name.startsWith('presence-') ? new PresenceRoster(() => host.onChange(name)) : null;
+    this.roster = name.startsWith('presence-')
+      ? new PresenceRoster(() => host.onChange(name))
+      : null;
   }
 
   /* The channel of pusher-js, or null while there is no connection object. */
@@ -149,10 +152,13 @@ export class SharedChannel {
   refuse(error: unknown): void {
     const known = error instanceof PusherConfigurationError;
     const message = error instanceof Error ? error.message : String(error);
-    this.become({ status: 'error', error: known ? error : new PusherConfigurationError(message) });
+    this.become({
+      status: 'error',
+      error: known ? error : new PusherConfigurationError(message),
+    });
   }
 
-  /* Lets go of pusher-js's channel.  It stays subscribed there unless unsubscribe says otherwise. */
+  /* Lets go of pusher-js's channel, which stays subscribed there. */
   detach(): void {
     clearTimeout(this.retryTimer);
     const { live } = this;
@@ -213,14 +219,19 @@ export class SharedChannel {
     this.become({ status: 'error', error });
     if (error.temporary)
       this.retryTimer = setTimeout(() => this.retry(), this.backoff.next(error.retryAfter));
-    else if (error !== reported && (error.status === 401 || error.status === 403)) this.retryWithOtherToken();
+    else if (error !== reported && (error.status === 401 || error.status === 403))
+      this.retryWithOtherToken();
   };
 
   /* What the realtime server itself says about a signature, unlike the endpoint that made it. */
   private readServerError(reported: unknown): PusherAuthError {
     const { status, error } = (reported ?? {}) as { status?: unknown; error?: unknown };
     const detail = typeof error === 'string' ? error : null;
-    return new PusherAuthError({ channel: this.name, status: typeof status === 'number' ? status : 400, detail });
+    return new PusherAuthError({
+      channel: this.name,
+      status: typeof status === 'number' ? status : 400,
+      detail,
+    });
   }
 
   /* The endpoint signed and the server refused: once, with another token, it may sign better. */
@@ -250,7 +261,7 @@ export class SharedChannel {
 }
 
 /* An unsubscribe that comes before the server's answer is kept by pusher-js until the subscription
- * succeeds.  If it is refused instead, the channel would stay, and be asked for at each reconnect. */
+ * succeeds.  If it is refused instead, the channel would stay and be asked for again and again. */
 function forgetOnRefusal(pusher: Pusher, channel: Channel): void {
   const onRefused = (): void => {
     channel.unbind('pusher:subscription_error', onRefused);
@@ -261,7 +272,8 @@ function forgetOnRefusal(pusher: Pusher, channel: Channel): void {
 
 /* The same for a connection that ends before the answer: called for each channel when it does. */
 export function forgetCancelled(pusher: Pusher): void {
-  for (const channel of pusher.allChannels()) if (channel.subscriptionCancelled) forget(pusher, channel);
+  for (const channel of pusher.allChannels())
+    if (channel.subscriptionCancelled) forget(pusher, channel);
 }
 
 function forget(pusher: Pusher, channel: Channel): void {

@@ -20,7 +20,7 @@ interface Claims {
   iat?: unknown;
 }
 
-/* The payload of a JWT, for its times only: nothing here is verified.  Undefined for other tokens. */
+/* The payload of a JWT, for its times only: nothing is verified.  Undefined for other tokens. */
 function readClaims(token: Token): Claims | undefined {
   const payload = token?.split('.')[1];
   if (!payload) return undefined;
@@ -103,7 +103,8 @@ export class TokenSource {
   }
 
   private due(token: Token): number | undefined {
-    if (!this.provider.refreshAuthToken || token === null || token === this.undated) return undefined;
+    if (!this.provider.refreshAuthToken || token === null || token === this.undated)
+      return undefined;
     return renewalTime(token);
   }
 

@@ -1,4 +1,9 @@
-import { describeDetail, type FailureCode, failureCode, type FailureDetail } from './failure-code.js';
+import {
+  describeFailure,
+  type FailureCode,
+  failureCode,
+  type FailureDetail,
+} from './failure-code.js';
 
 export interface AuthFailure {
   channel: string;
@@ -25,9 +30,10 @@ export class PusherAuthError extends Error {
 
   constructor(failure: AuthFailure) {
     const code = failure.code ?? failureCode(failure.status);
-    const said = describeDetail(failure.detail ?? null);
-    const status = failure.status ? ` (${failure.status})` : '';
-    super(`subscription to ${failure.channel} failed: ${code}${status}${said ? `: ${said}` : ''}`, { cause: failure.cause });
+    super(
+      describeFailure(`subscription to ${failure.channel}`, code, failure.status, failure.detail),
+      { cause: failure.cause },
+    );
     this.error = this.message;
     this.channel = failure.channel;
     this.status = failure.status;
@@ -38,6 +44,8 @@ export class PusherAuthError extends Error {
 
   /* Worth another attempt without anybody doing anything. */
   get temporary(): boolean {
-    return this.code !== 'response' && (this.status === 0 || this.status === 429 || this.status >= 500);
+    return (
+      this.code !== 'response' && (this.status === 0 || this.status === 429 || this.status >= 500)
+    );
   }
 }

@@ -12,8 +12,15 @@ export class PusherConnectionError extends Error {
   /* pusher-js nests what it knows in several ways: {error: {data: {code, message}}},
    * {data: {code, message}}, {type, error}. */
   static from(reported: unknown): PusherConnectionError {
-    const { type, data, error } = (reported ?? {}) as { type?: unknown; data?: unknown; error?: unknown };
-    const inner = (data ?? (error as { data?: unknown } | undefined)?.data ?? {}) as { code?: unknown; message?: unknown };
+    const { type, data, error } = (reported ?? {}) as {
+      type?: unknown;
+      data?: unknown;
+      error?: unknown;
+    };
+    const inner = (data ?? (error as { data?: unknown } | undefined)?.data ?? {}) as {
+      code?: unknown;
+      message?: unknown;
+    };
     const code = typeof inner.code === 'number' ? inner.code : null;
     let message = typeof type === 'string' ? type : 'connection error';
     if (typeof inner.message === 'string') message = inner.message;

@@ -42,7 +42,18 @@ export interface ValidationIssue {
 /* What the server says in {"detail": ...}. */
 export type FailureDetail = string | ReadonlyArray<ValidationIssue> | null;
 
-export function describeDetail(detail: FailureDetail): string {
+function describeDetail(detail: FailureDetail): string {
   if (detail === null || typeof detail === 'string') return detail ?? '';
   return detail.map((issue) => `${issue.loc.join('.')}: ${issue.msg}`).join('; ');
+}
+
+/* One line of everything that is known: "message failed: invalid (422): body.x: Field required". */
+export function describeFailure(
+  what: string,
+  code: FailureCode,
+  status: number,
+  detail: FailureDetail = null,
+): string {
+  const said = describeDetail(detail);
+  return `${what} failed: ${code}${status ? ` (${status})` : ''}${said ? `: ${said}` : ''}`;
 }

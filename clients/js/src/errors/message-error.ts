@@ -1,4 +1,4 @@
-import { describeDetail, type FailureCode, type FailureDetail } from './failure-code.js';
+import { describeFailure, type FailureCode, type FailureDetail } from './failure-code.js';
 
 export interface MessageFailure {
   status: number;
@@ -21,8 +21,9 @@ export class PusherMessageError extends Error {
   readonly requestId: string;
 
   constructor(failure: MessageFailure) {
-    const said = describeDetail(failure.detail ?? null);
-    super(`message failed: ${failure.code}${failure.status ? ` (${failure.status})` : ''}${said ? `: ${said}` : ''}`, { cause: failure.cause });
+    super(describeFailure('message', failure.code, failure.status, failure.detail), {
+      cause: failure.cause,
+    });
     this.status = failure.status;
     this.code = failure.code;
     this.detail = failure.detail ?? null;

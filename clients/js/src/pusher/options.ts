@@ -22,7 +22,8 @@ export function completeOptions(options: PusherOptions): Options {
   if (auth) {
     const { endpoint, ...headersAndParams } = auth;
     complete.auth = headersAndParams;
-    if (endpoint !== undefined && options.authEndpoint === undefined) complete.authEndpoint = endpoint;
+    if (endpoint !== undefined && options.authEndpoint === undefined)
+      complete.authEndpoint = endpoint;
   }
   if (HOSTS.some((name) => options[name] !== undefined)) return complete;
   const { host, port, scheme } = readEnvironment();

@@ -11,4 +11,9 @@ export {
   usePusherChannel,
 } from './use-pusher-channel.js';
 export { type ConnectionResult, usePusherConnection } from './use-pusher-connection.js';
-export { type SendMessageResult, type SentMessage, useSendMessage, type UseSendMessageOptions } from './use-send-message.js';
+export {
+  type SendMessageResult,
+  type SentMessage,
+  useSendMessage,
+  type UseSendMessageOptions,
+} from './use-send-message.js';

@@ -1,5 +1,5 @@
 'use client';
-/* use-channel-status.ts - status and error of a channel, the same in every component of a render. */
+/* use-channel-status.ts - status and error of a channel, for hooks. */
 import { useCallback, useSyncExternalStore } from 'react';
 import type { ChannelSnapshot } from '../index.js';
 import { PENDING } from '../shared-channel.js';

@@ -11,7 +11,9 @@ export interface PresenceResult<Info = unknown> extends PresenceSnapshot<Info>, 
 const nothing = (): void => undefined;
 
 /* Subscribes, too.  While the connection is away, status is pending and the list as it was. */
-export function usePresenceChannel<Info = unknown>(channel: string | null | undefined): PresenceResult<Info> {
+export function usePresenceChannel<Info = unknown>(
+  channel: string | null | undefined,
+): PresenceResult<Info> {
   const service = usePusherService();
   const status = useChannelStatus(channel);
   const watch = useCallback(

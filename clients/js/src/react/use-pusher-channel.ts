@@ -2,7 +2,15 @@
 /* use-pusher-channel.ts - a component that listens to a channel, and may send to it. */
 import { useCallback, useEffect } from 'react';
 import type {
-  ChannelSnapshot, EventCallback, KnownChannel, KnownEvent, PusherEvents, SendOptions, SendResult, UnlistedChannel, UnlistedEvent,
+  ChannelSnapshot,
+  EventCallback,
+  KnownChannel,
+  KnownEvent,
+  PusherEvents,
+  SendOptions,
+  SendResult,
+  UnlistedChannel,
+  UnlistedEvent,
 } from '../index.js';
 import { usePusherService } from './provider.js';
 import { useChannelStatus } from './use-channel-status.js';
@@ -17,13 +25,19 @@ export interface PusherChannelOptions {
 
 export interface PusherChannelResult extends ChannelSnapshot {
   /* The same function for as long as the channel is the same. */
-  sendMessage: (messageType: string, payload: unknown, options?: SendOptions) => Promise<SendResult>;
+  sendMessage: (
+    messageType: string,
+    payload: unknown,
+    options?: SendOptions,
+  ) => Promise<SendResult>;
 }
 
 /* By event name.  Each callback names the type that it takes; nothing checks what arrives. */
 export type EventHandlers = { readonly [event: string]: EventCallback<never> };
 
-export type KnownHandlers<C extends KnownChannel> = { readonly [E in KnownEvent<C>]?: EventCallback<PusherEvents[C][E]> };
+export type KnownHandlers<C extends KnownChannel> = {
+  readonly [E in KnownEvent<C>]?: EventCallback<PusherEvents[C][E]>;
+};
 
 /* No channel (null, undefined, '') means: not now.  Callbacks may be inline. */
 export function usePusherChannel<C extends KnownChannel, E extends KnownEvent<C>>(
@@ -57,7 +71,10 @@ export function usePusherChannel(
   const service = usePusherService();
   const status = useChannelStatus(channel);
   const one = typeof what === 'string';
-  const handlers = (one ? { [what]: callbackOrOptions } : what) as Record<string, EventCallback | undefined>;
+  const handlers = (one ? { [what]: callbackOrOptions } : what) as Record<
+    string,
+    EventCallback | undefined
+  >;
   const options = (one ? optionsOfOne : callbackOrOptions) as PusherChannelOptions | undefined;
   const latest = useLatest({ handlers, onError: options?.onError });
   // Names, not functions, decide whether anything has to be bound again.

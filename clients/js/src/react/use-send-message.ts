@@ -40,7 +40,10 @@ interface Outcome {
 
 const NOTHING: Outcome = { error: null, lastResult: null };
 
-export function useSendMessage(channel?: string | null, options: UseSendMessageOptions = {}): SendMessageResult {
+export function useSendMessage(
+  channel?: string | null,
+  options: UseSendMessageOptions = {},
+): SendMessageResult {
   const service = usePusherService();
   const latest = useLatest(options);
   const [onItsWay, setOnItsWay] = useState(0);
@@ -70,7 +73,11 @@ export function useSendMessage(channel?: string | null, options: UseSendMessageO
         else if (next.lastResult) latest.current.onSuccess?.(requestId, next.lastResult);
       };
       setOnItsWay((n) => n + 1);
-      const sent = service.sendMessage(messageType, payload, channel || undefined, { ...sendOptions, requestId, signal });
+      const sent = service.sendMessage(messageType, payload, channel || undefined, {
+        ...sendOptions,
+        requestId,
+        signal,
+      });
       sent.then(
         (lastResult) => settle({ error: null, lastResult }),
         (error: Error) => settle({ error, lastResult: null }),
