@@ -197,10 +197,12 @@ static void tell(struct exchange *x, CURLcode code)
     x->request.done(x->request.ctx, &result);
 }
 
-static void take_ended(struct outbound *o)
+/* True when one has ended: its owner may have something new to ask. */
+static bool take_ended(struct outbound *o)
 {
     CURLMsg *message;
     int left;
+    bool has_ended = false;
     while ((message = curl_multi_info_read(o->multi, &left))) {
         struct exchange *x = NULL;
         if (message->msg != CURLMSG_DONE)
@@ -209,7 +211,9 @@ static void take_ended(struct outbound *o)
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &x);
         tell(x, code);
         end_exchange(x);
+        has_ended = true;
     }
+    return has_ended;
 }
 
 void outbound_wait(struct outbound *o, int fd, int timeout_ms)
@@ -217,8 +221,9 @@ void outbound_wait(struct outbound *o, int fd, int timeout_ms)
     struct curl_waitfd extra = {.fd = fd, .events = CURL_WAIT_POLLIN};
     int running;
     curl_multi_perform(o->multi, &running);
-    take_ended(o);
+    if (take_ended(o))
+        timeout_ms = 0;
     curl_multi_poll(o->multi, &extra, 1, timeout_ms, NULL);
     curl_multi_perform(o->multi, &running);
-    take_ended(o);
+    (void)take_ended(o);
 }

@@ -1,0 +1,179 @@
+// Receivers that fail, hang, redirect, reset or are slow; batches; bounds; what the server shows.
+import assert from 'node:assert/strict';
+import { afterEach, describe, test } from 'node:test';
+import { apiRequest, limit, rawSocket, rawSubscribe, sleep, startServer, until } from './harness.mjs';
+import { Receiver, app, configWith } from './receiver.mjs';
+
+describe('delivery of webhooks', () => {
+  let cleanups = [];
+  afterEach(async () => {
+    for (const fn of cleanups.splice(0).reverse()) await fn();
+  });
+
+  async function receiver() {
+    const one = await new Receiver().listen();
+    cleanups.push(() => one.close());
+    return one;
+  }
+
+  async function start(hooks, options) {
+    const server = await startServer({ app: null, config: configWith(hooks, '', options) });
+    server.app = app;
+    cleanups.push(() => server.stop());
+    return server;
+  }
+
+  // One fact each: channels that are occupied, one after the other.
+  async function occupy(server, n, prefix = 'c') {
+    const socket = await rawSocket(server);
+    for (let i = 0; i < n; i++) await rawSubscribe(socket, `${prefix}${i}`);
+    return socket;
+  }
+
+  const occupied = ['channel_occupied'];
+  const names = (hook) => hook.events().map((event) => event.channel);
+
+  test('a failure is tried again with the same bytes, in order', async () => {
+    const hook = await receiver();
+    hook.answer = (request, response, n) => { response.statusCode = n < 3 ? 500 : 204; response.end(); };
+    const server = await start([{ url: hook.url, events: occupied }]);
+    const socket = await occupy(server, 3);
+    await until(() => hook.requests.length >= 5, 'three tries and two more', 15000);
+    assert.equal(hook.requests[0].body, hook.requests[1].body);
+    assert.equal(hook.requests[0].headers['x-pusher-signature'], hook.requests[2].headers['x-pusher-signature']);
+    assert.deepEqual(names(hook), ['c0', 'c0', 'c0', 'c1', 'c2']);
+    assert.ok(hook.requests[1].at - hook.requests[0].at >= 240, 'the first pause is half a second, or half of it');
+    assert.equal(server.logged('webhook_failing').length, 1, 'logged once');
+    assert.equal(server.logged('webhook_recovered').length, 1);
+    socket.destroy();
+  });
+
+  for (const [what, answer] of Object.entries({
+    'hangs': () => {},
+    'resets': (request) => request.socket.resetAndDestroy(),
+    'redirects': (request, response) => { response.writeHead(302, { location: '/elsewhere' }); response.end(); },
+    'says 199 bytes of nonsense': (request) => { request.socket.end('x'.repeat(199)); },
+  }))
+    test(`a receiver that ${what} is tried again, and delays nobody`, async () => {
+      const bad = await receiver();
+      const good = await receiver();
+      bad.answer = answer;
+      const server = await start([{ url: bad.url, events: occupied }, { url: good.url, events: occupied }]);
+      const socket = await occupy(server, 5);
+      await good.expect(5, 'five at the good one');
+      await until(() => bad.requests.length >= 2, 'a second try', 15000);
+      assert.ok(bad.requests.every((request) => request.url === '/hook'), 'no redirect is followed');
+      assert.deepEqual(names(good), ['c0', 'c1', 'c2', 'c3', 'c4']);
+      assert.deepEqual(new Set(names(bad)), new Set(['c0']), 'order is kept: nothing overtakes the first');
+      const metrics = await server.metrics();
+      assert.ok(metrics.sum('carillon_webhook_failures_total') >= 1);
+      assert.equal(metrics.sum('carillon_webhook_queue_events'), 5);
+      bad.answer = (request, response) => response.end();
+      await until(() => new Set(names(bad)).size === 5, 'all of it in the end', 20000);
+      socket.destroy();
+    });
+
+  test('a slow receiver that answers in time is not asked twice', async () => {
+    const hook = await receiver();
+    hook.answer = (request, response) => { setTimeout(() => response.end(), 200); };
+    const server = await start([{ url: hook.url, events: occupied }]);
+    const socket = await occupy(server, 3);
+    await hook.expect(3);
+    assert.deepEqual(names(hook), ['c0', 'c1', 'c2']);
+    assert.equal((await server.metrics()).sum('carillon_webhook_failures_total'), 0);
+    socket.destroy();
+  });
+
+  test('what nobody takes is dropped when it is too old, counted, and logged once', async () => {
+    const hook = await receiver();
+    hook.answer = (request, response) => { response.statusCode = 503; response.end(); };
+    const server = await start([{ url: hook.url, events: occupied }], ', retry_s: 1');
+    const socket = await occupy(server, 4);
+    await until(async () => (await server.metrics()).sum('carillon_webhook_events_total', { outcome: 'expired' }) === 4, 'four expired', 15000);
+    assert.equal(server.logged('webhook_lost').length, 1);
+    assert.equal((await server.metrics()).sum('carillon_webhook_queue_events'), 0);
+    socket.destroy();
+  });
+
+  test('a queue has bounds', async () => {
+    const hook = await receiver();
+    hook.answer = () => {};
+    const server = await start([{ url: hook.url, events: occupied }], ', queue_events: 10');
+    const socket = await occupy(server, 25);
+    await until(async () => (await server.metrics()).sum('carillon_webhook_events_total', { outcome: 'overflowed' }) === 15, 'fifteen too many');
+    assert.equal((await server.metrics()).sum('carillon_webhook_queue_events'), 10);
+    assert.equal(server.logged('webhook_lost').length, 1);
+    hook.answer = (request, response) => response.end();
+    await until(() => new Set(names(hook)).size === 10, 'the ten that had room', 20000);
+    socket.destroy();
+  });
+
+  test('events of a moment share a request when asked for, at most a hundred', async () => {
+    const hook = await receiver();
+    const server = await start([{ url: hook.url, events: occupied, batch_ms: 300 }]);
+    const socket = await rawSocket(server);
+    socket.together(() => {
+      for (let i = 0; i < 250; i++) socket.send({ event: 'pusher:subscribe', data: { channel: `c${i}` } });
+    });
+    await hook.expect(250);
+    assert.deepEqual(names(hook), Array.from({ length: 250 }, (_, i) => `c${i}`));
+    assert.ok(hook.requests.length <= 5, `${hook.requests.length} requests`);
+    assert.ok(hook.requests.every((request) => request.events.length <= 100));
+    assert.ok(hook.validated(app).every((request) => request.isValid()));
+    socket.destroy();
+  });
+
+  test('the last deliveries of an app can be asked for', async () => {
+    const hook = await receiver();
+    hook.answer = (request, response, n) => { response.statusCode = n === 1 ? 500 : 200; response.end(); };
+    const server = await start([{ url: hook.url, events: occupied }]);
+    const socket = await occupy(server, 2);
+    await hook.expect(3, 'a failure and two', 15000);
+    const { status, json } = await until(async () => {
+      const answer = await apiRequest(server, 'GET', `/apps/${app.id}/webhooks`);
+      return answer.json.deliveries.length === 3 && answer;
+    }, 'three deliveries');
+    assert.equal(status, 200);
+    assert.deepEqual(json.webhooks, [{ url: hook.url, waiting: 0, waiting_bytes: 0, failures: 0, lost: 0 }]);
+    assert.deepEqual(json.deliveries.map((d) => [d.url, d.event, d.events, d.attempt, d.status]), [
+      [hook.url, 'channel_occupied', 1, 1, 200], [hook.url, 'channel_occupied', 1, 2, 200], [hook.url, 'channel_occupied', 1, 1, 500]]);
+    assert.ok(json.deliveries.every((d) => d.took_ms >= 0 && !Number.isNaN(Date.parse(d.time))));
+    const foreign = await apiRequest(server, 'GET', `/apps/${app.id}/webhooks`, { app: { ...app, secret: 'x' } });
+    assert.equal(foreign.status, 401);
+    socket.destroy();
+  });
+
+  test('private addresses can be refused', async () => {
+    const hook = await receiver();
+    const server = await start([{ url: hook.url, events: occupied }], ', private_addresses: false');
+    const socket = await occupy(server, 1);
+    await until(async () => (await server.metrics()).sum('carillon_webhook_failures_total') >= 1, 'a refusal');
+    assert.equal(hook.requests.length, 0);
+    socket.destroy();
+  });
+
+  test('a publish is as fast while a receiver hangs', async () => {
+    const hook = await receiver();
+    const server = await start([{ url: hook.url }]);
+    const socket = await occupy(server, 1);
+    const median = async () => {
+      const times = [];
+      for (let i = 0; i < 60; i++) {
+        const from = process.hrtime.bigint();
+        const { status } = await apiRequest(server, 'POST', `/apps/${app.id}/events`, { body: { name: 'e', channels: ['c0'], data: 'x' } });
+        assert.equal(status, 200);
+        times.push(Number(process.hrtime.bigint() - from) / 1e6);
+      }
+      return times.sort((a, b) => a - b)[30];
+    };
+    const before = await median();
+    hook.answer = () => {};
+    const churn = await occupy(server, 50, 'busy');
+    const during = await median();
+    assert.ok(during < before * 5 + limit(5), `${before} ms before, ${during} ms while it hangs`);
+    churn.destroy();
+    socket.destroy();
+    hook.answer = (request, response) => response.end();
+    await sleep(0);
+  });
+});
