@@ -240,9 +240,11 @@ static bool is_list_of_strings(struct serve *s, struct span body, size_t *n)
     return true;
 }
 
-static void refuse_body(struct serve *s, const struct ask *ask)
+/* Its number is used up all the same: the next one does not wait for it. */
+static void refuse_body(struct serve *s, const struct ask *ask, struct fallback *f)
 {
     serve_count(s, COUNTER_BAD_SENDS, 1);
+    fallback_saw(s, f, read_number(ask->head->query, "n"));
     if (ask->path->key.p)
         answer(s, ask, 400, "the body must be a JSON array of strings\n");
     else
@@ -259,7 +261,7 @@ static void take_send(struct serve *s, const struct ask *ask)
         return;
     }
     if (!is_list_of_strings(s, ask->body, &n)) {
-        refuse_body(s, ask);
+        refuse_body(s, ask, f);
         return;
     }
     if (!fallback_has_room(s, f, ask->body.len)) {
