@@ -3,6 +3,7 @@
 
 #include "serve/conn.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -288,10 +289,17 @@ static bool may_read(const struct serve *s, const struct conn *c)
     return false;
 }
 
+/* Pages of any origin may read why: the path may be one of theirs (pusher-protocol 3.10). */
 static void refuse(struct serve *s, struct conn *c, int status)
 {
+    char text[64];
+    int n = snprintf(text, sizeof text, "%s\n", http_reason(status));
     c->flags |= CONN_LAST;
-    conn_reply_text(s, c, status, "%s", http_reason(status));
+    conn_reply(s, c,
+        &(struct reply){.status = status,
+            .type = "text/plain",
+            .body = span_of(text, (size_t)n),
+            .headers = "Access-Control-Allow-Origin: *\r\n"});
 }
 
 static void begin_body(
