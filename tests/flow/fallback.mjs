@@ -177,6 +177,7 @@ export class Session {
 
   // Opens by a poll.
   async openPoll() {
+    this.ctx.defer(() => {}); // the test's end waits for the session's
     const { status, text } = await this.poll();
     assert.equal(status, 200);
     const [first, ...rest] = text.split('\n');
