@@ -118,7 +118,7 @@ void events_request(struct serve *s, struct conn *c, const struct http_head *hea
         buf_fini(&names);
         return;
     }
-    enum close_reason why = fallback_check(s, c, head, key, &claim);
+    enum close_reason why = fallback_check(s, c->flags & CONN_TLS, head, key, &claim);
     if (why != CLOSE_REASONS) {
         counter_add(&s->stats.closes[why], 1);
         answer(s, c, status_of(why), close_sentence(why), span_of("", 0), "");

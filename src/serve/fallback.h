@@ -54,6 +54,7 @@ struct fallback {
     uint32_t conn;    // the receiver; SLAB_NONE = none
     uint32_t session; // SLAB_NONE = none
     uint8_t kind, state, receiver;
+    bool is_tls; // SockJS: the first request came that way
     struct chunk_walk walk;     // where in the chunks the receiver is
     uint32_t chars;             // of the present answer, as the client counts them
     uint32_t since_ms;          // the receiver went, or the session ended, or a pause began
@@ -162,13 +163,16 @@ void fallback_request(struct serve *s, struct conn *c, const struct http_head *h
 void fallback_preflight(struct serve *s, struct conn *c, const struct http_head *head);
 
 /* What a session may be opened with, or why not.  head's query has the protocol. */
-enum close_reason fallback_check(struct serve *s, struct conn *c, const struct http_head *head,
+enum close_reason fallback_check(struct serve *s, bool is_tls, const struct http_head *head,
     struct span key, struct session_claim *claim);
 
 /* --- SockJS --- */
 
+/* Whose first request it is: the app, which is named later, may mind. */
+void sockjs_note(struct fallback *f, const struct conn *c, struct span origin);
+
 /* The 101 has been sent. */
-void sockjs_begin(struct serve *s, struct conn *c);
+void sockjs_begin(struct serve *s, struct conn *c, struct span origin);
 void sockjs_receive(struct serve *s, struct conn *c, struct span text);
 
 /* The first message of a SockJS client: {"path":"/app/KEY?..."}. */

@@ -5,7 +5,6 @@
 
 #include <stdio.h>
 
-#include "base/mem.h"
 #include "base/rand.h"
 #include "base/text.h"
 #include "serve/api_auth.h"
@@ -123,7 +122,7 @@ static uint64_t read_number(struct span query, const char *name)
 
 /* --- opening ----------------------------------------------------------------------------------------- */
 
-enum close_reason fallback_check(struct serve *s, struct conn *c, const struct http_head *head,
+enum close_reason fallback_check(struct serve *s, bool is_tls, const struct http_head *head,
     struct span key_text, struct session_claim *claim)
 {
     struct buf key = {0};
@@ -131,7 +130,7 @@ enum close_reason fallback_check(struct serve *s, struct conn *c, const struct h
         key.len = 0;
     *claim = (struct session_claim){.app = config_app_by_key(s->config, buf_span(&key)),
         .origin = head->origin,
-        .is_tls = c->flags & CONN_TLS,
+        .is_tls = is_tls,
         .protocol = route_protocol(head->query)};
     buf_fini(&key);
     if (route_is_full(s) || s->fallbacks.live >= s->house->capacity)
@@ -171,7 +170,8 @@ static void open_xhr(struct serve *s, const struct ask *ask, bool is_stream)
 {
     char first[8 + AUDIENCE_EXTRA];
     struct session_claim claim;
-    enum close_reason why = fallback_check(s, ask->c, ask->head, ask->path->key, &claim);
+    enum close_reason why = fallback_check(
+        s, ask->c->flags & CONN_TLS, ask->head, ask->path->key, &claim);
     if (why != CLOSE_REASONS) {
         if (claim.app)
             app_count(&app_usage(claim.app->slot)->refused, 1);
@@ -187,14 +187,12 @@ static void open_xhr(struct serve *s, const struct ask *ask, bool is_stream)
 
 static void open_sockjs(struct serve *s, const struct ask *ask, bool is_stream)
 {
-    struct span origin = ask->head->origin;
     if (s->fallbacks.live >= s->house->capacity) {
         refuse(s, ask, CLOSE_OVER_CAPACITY);
         return;
     }
     struct fallback *f = fallback_new(s, FALLBACK_SOCKJS, ask->path->name);
-    if (origin.len && origin.len <= ORIGIN_MAX)
-        f->origin = mem_dup(origin.p, origin.len);
+    sockjs_note(f, ask->c, ask->head->origin);
     fallback_attach(s, f, ask->c, is_stream);
     fallback_line(s, f, "o");
 }

@@ -276,7 +276,7 @@ static void upgrade(struct serve *s, struct conn *c, const struct http_head *hea
         c->flags |= CONN_ECHO;
     } else if (fallback_path(path, &fallback) && fallback.verb == FALLBACK_WEBSOCKET) {
         conn_send(s, c, write_101(head, text));
-        sockjs_begin(s, c);
+        sockjs_begin(s, c, head->origin);
     } else if (span_starts(path, "/app/") && !memchr(path.p + 5, '/', path.len - 5)) {
         upgrade_app(s, c, head, span_from(path, 5));
     } else {

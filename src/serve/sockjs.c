@@ -3,6 +3,7 @@
 
 #include "serve/fallback.h"
 
+#include "base/mem.h"
 #include "serve/conn.h"
 #include "wire/json.h"
 
@@ -41,17 +42,26 @@ void sockjs_open(struct serve *s, struct fallback *f, struct span text)
         refuse(s, f, CLOSE_PATH_NOT_FOUND);
         return;
     }
-    struct conn *c = f->conn == SLAB_NONE ? NULL : conn_at(s, f->conn);
-    enum close_reason why = fallback_check(s, c, &head, key, &claim);
+    head.origin = span_str(f->origin);
+    enum close_reason why = fallback_check(s, f->is_tls, &head, key, &claim);
     if (why == CLOSE_REASONS)
         fallback_open_session(s, f, &claim, span_of(NULL, 0));
     else
         refuse(s, f, why);
 }
 
-void sockjs_begin(struct serve *s, struct conn *c)
+void sockjs_note(struct fallback *f, const struct conn *c, struct span origin)
+{
+    enum { KEPT = 512 }; // one longer than any of a list stays so
+    f->is_tls = c->flags & CONN_TLS;
+    if (origin.len)
+        f->origin = mem_dup(origin.p, origin.len < KEPT ? origin.len : KEPT);
+}
+
+void sockjs_begin(struct serve *s, struct conn *c, struct span origin)
 {
     struct fallback *f = fallback_new(s, FALLBACK_SOCKJS_WS, span_of(NULL, 0));
+    sockjs_note(f, c, origin);
     conn_become(s, c, CONN_STREAM);
     c->flags |= CONN_FALLBACK;
     c->fallback = f->index;
