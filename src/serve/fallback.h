@@ -54,7 +54,7 @@ struct fallback {
     uint32_t conn;    // the receiver; SLAB_NONE = none
     uint32_t session; // SLAB_NONE = none
     uint8_t kind, state, receiver;
-    bool is_tls; // SockJS: the first request came that way
+    bool is_tls;                // SockJS: the first request came that way
     struct chunk_walk walk;     // where in the chunks the receiver is
     uint32_t chars;             // of the present answer, as the client counts them
     uint32_t since_ms;          // the receiver went, or the session ended, or a pause began

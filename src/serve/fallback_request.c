@@ -170,8 +170,8 @@ static void open_xhr(struct serve *s, const struct ask *ask, bool is_stream)
 {
     char first[8 + AUDIENCE_EXTRA];
     struct session_claim claim;
-    enum close_reason why = fallback_check(
-        s, ask->c->flags & CONN_TLS, ask->head, ask->path->key, &claim);
+    enum close_reason why =
+        fallback_check(s, ask->c->flags & CONN_TLS, ask->head, ask->path->key, &claim);
     if (why != CLOSE_REASONS) {
         if (claim.app)
             app_count(&app_usage(claim.app->slot)->refused, 1);
