@@ -566,6 +566,12 @@ static void peer_ended(struct serve *s, struct conn *c)
 static bool read_once(struct serve *s, struct conn *c)
 {
     size_t kept = unpark(s, c);
+    if (kept > CONN_READ_BYTES + s->config->limits.head_bytes) {
+        /* Whole requests are among them, each of which may wait for its answer: a peer that
+         * sends ahead does not fill our memory with them. */
+        feed(s, c, span_of(s->input, kept));
+        return c->state != CONN_DEAD;
+    }
     int64_t n = stream_read(&c->stream, s->input + kept, CONN_READ_BYTES);
     if (n > 0) {
         serve_count(s, COUNTER_BYTES_IN, (uint64_t)n);
