@@ -260,6 +260,25 @@ describe('receivers that do not read', () => {
     });
   });
 
+  test('megabytes of polls and sends, sent ahead and read, are answered one by one', async () => {
+    const server = await startServer({ workers: 2, set: quick });
+    await closing(server, async () => {
+      const n = many(12000);
+      const http = await httpSocket(server);
+      const pair = requestText('POST', `${base}/1/ahead/xhr?${QUERY}`) + requestText('POST', `${base}/1/ahead/xhr_send`, { body: '[]' });
+      http.write(pair.repeat(n));
+      for (let i = 0; i < n; i++) {
+        const poll = await http.response({ ms: 30000 });
+        assert.equal(poll.status, 200);
+        if (i) assert.equal(poll.text, 'a[]\n');
+        assert.equal((await http.response()).status, 204);
+      }
+      await http.expectAlive();
+      http.destroy();
+      await until(async () => await sessions(server) === 0, 'its end');
+    });
+  });
+
   test('an event stream that is never read is ended', async () => {
     const server = await startServer({ set: { 'limits.outbox_bytes': 262144 } });
     await closing(server, async () => {
