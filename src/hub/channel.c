@@ -156,6 +156,7 @@ static void send_count(struct hub *h, struct channel *c)
 static void tell_count(struct hub *h, struct channel *c)
 {
     c->count_sent_us = h->now_us;
+    c->told_count = c->n_subscribers;
     hub_tell_fact(h, FACT_COUNT, c, &(struct fact){.count = c->n_subscribers});
     if (c->n_subscribers && hub_app(h, c->app)->subscription_count)
         send_count(h, c);
@@ -188,7 +189,7 @@ void channel_send_counts(struct hub *h)
         }
         pile_remove_at(&h->due, i);
         c->is_count_due = false;
-        if (c->n_subscribers)
+        if (c->n_subscribers && c->n_subscribers != c->told_count)
             tell_count(h, c);
         channel_release(h, c);
     }

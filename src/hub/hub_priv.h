@@ -50,6 +50,7 @@ struct channel {
     struct presence *presence;
     struct cached *cached;
     uint64_t count_sent_us;
+    uint32_t told_count; // the last subscription_count
     char name[];
 };
 

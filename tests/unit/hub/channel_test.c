@@ -125,6 +125,22 @@ TEST(above_a_hundred_one_count_is_told_in_five_seconds)
     end();
 }
 
+TEST(a_count_that_was_told_meanwhile_is_not_told_again)
+{
+    app.subscription_count = true;
+    start(1);
+    w.now_us = 0;
+    pass_s(1000);
+    enter_many(0, THROTTLED_ABOVE + 2, "news");
+    close_session(THROTTLED_ABOVE);
+    close_session(THROTTLED_ABOVE + 1); // a hundred again: told at once
+    settle();
+    uint32_t before = (uint32_t)count(0, counts);
+    pass_s(INTERVAL_S);
+    CHECK_EQ(count(0, counts), before);
+    end();
+}
+
 TEST(a_count_that_is_due_outlives_nobody)
 {
     app.subscription_count = true;
@@ -401,6 +417,7 @@ int main(void)
     RUN(some_kinds_of_channels_are_not_counted);
     RUN(an_app_that_does_not_count_tells_nobody);
     RUN(above_a_hundred_one_count_is_told_in_five_seconds);
+    RUN(a_count_that_was_told_meanwhile_is_not_told_again);
     RUN(a_count_that_is_due_outlives_nobody);
     RUN(a_joiner_gets_the_cached_event_behind_its_success);
     RUN(a_channel_without_a_cached_event_tells_a_miss);
