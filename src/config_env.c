@@ -264,12 +264,26 @@ static bool is_for_tests(const char *name)
     return span_is(s, "CARILLON_BIN") || span_starts(s, "CARILLON_TEST_");
 }
 
+/* What Kubernetes puts into every pod beside a service that is called carillon: nobody wrote
+ * it, so it is no mistake. */
+static bool is_service_link(const struct env_var *var)
+{
+    struct span name = span_from(span_str(var->name), sizeof ours - 1);
+    struct span value = span_str(var->value);
+    if (span_is(name, "PORT"))
+        return span_starts(value, "tcp://") || span_starts(value, "udp://");
+    if (span_is(name, "SERVICE_HOST") || span_starts(name, "SERVICE_PORT"))
+        return true;
+    return span_starts(name, "PORT_") && name.len > 5 && name.p[5] >= '0' && name.p[5] <= '9';
+}
+
 bool env_options(const struct env *env, struct loader *l, struct err *err)
 {
     for (size_t i = 0; i < env->n_vars; i++) {
         const struct env_var *var = &env->vars[i];
         struct nearest nearest;
-        if (!span_starts(span_str(var->name), ours) || is_for_tests(var->name))
+        if (!span_starts(span_str(var->name), ours) || is_for_tests(var->name) ||
+            is_service_link(var))
             continue;
         const struct option *o = find_by_env_name(var->name, &nearest);
         if (!o) {

@@ -214,6 +214,12 @@ TEST(an_unknown_flag_or_variable_names_the_nearest)
 TEST(variables_for_tests_are_passed_over)
 {
     setenv("CARILLON_BIN", "/x", 1);
+    setenv("CARILLON_SERVICE_HOST", "10.0.0.1", 1);
+    setenv("CARILLON_SERVICE_PORT", "6001", 1);
+    setenv("CARILLON_SERVICE_PORT_HTTP", "6001", 1);
+    setenv("CARILLON_PORT", "tcp://10.0.0.1:6001", 1);
+    setenv("CARILLON_PORT_6001_TCP", "tcp://10.0.0.1:6001", 1);
+    setenv("CARILLON_PORT_6001_TCP_ADDR", "10.0.0.1", 1);
     setenv("CARILLON_TEST_ANYTHING", "1", 1);
     CHECK_STR(REFUSAL(.file = NULL), "(accepted)");
 }
