@@ -66,15 +66,8 @@
 
   // --- the connection -------------------------------------------------------------------------
 
-  const pusher = new Pusher(APP_KEY, {
-    cluster: 'self',
-    wsHost: location.hostname,
-    wsPort: port,
-    wssPort: port,
-    wsPath: prefix,
-    forceTLS: secure,
-    enabledTransports: [secure ? 'wss' : 'ws'],
-  });
+  const websocket = secure ? 'wss' : 'ws';
+  let pusher = null;
   const pending = []; // what this window published and has not heard yet
   let refused = false;
 
@@ -92,27 +85,56 @@
     if (state === 'connected') notify('');
   }
 
-  pusher.connection.bind('state_change', ({ current }) => {
-    showState(refused ? 'failed' : current);
-    if (current === 'unavailable') notify('The server cannot be reached. This page keeps trying.');
-  });
-  pusher.connection.bind('error', (error) => {
-    const reason = error?.error?.data ?? error?.data;
-    if (reason?.code !== UNKNOWN_APP) return;
-    refused = true;
-    showState('failed');
-    notify('This server has apps of its own, so the demo app is off. Connect with your own key instead.');
-  });
+  // Automatic is a WebSocket, and streaming or polling where none comes up.
+  function transports(choice) {
+    if (choice === 'ws') return [websocket];
+    return choice ? [choice] : [websocket, 'xhr_streaming', 'xhr_polling'];
+  }
 
-  const channel = pusher.subscribe(CHANNEL);
-  channel.bind('pusher:subscription_count', (data) => {
-    $('count').textContent = `${data.subscription_count} here`;
-  });
-  channel.bind(EVENT, (data) => {
-    const message = String(data?.message ?? '');
-    ring(message);
-    showEvent(message, timeTaken(message, data?.time_ms));
-  });
+  function connect(choice) {
+    pusher?.connection.unbind_all();
+    pusher?.disconnect();
+    refused = false;
+    pusher = new Pusher(APP_KEY, {
+      cluster: 'self',
+      wsHost: location.hostname,
+      wsPort: port,
+      wssPort: port,
+      wsPath: prefix,
+      httpHost: location.hostname,
+      httpPort: port,
+      httpsPort: port,
+      httpPath: `${prefix}/pusher`,
+      forceTLS: secure,
+      enabledTransports: transports(choice),
+    });
+    pusher.connection.bind('state_change', ({ current }) => {
+      showState(refused ? 'failed' : current);
+      if (current === 'unavailable') notify('The server cannot be reached. This page keeps trying.');
+    });
+    pusher.connection.bind('error', (error) => {
+      const reason = error?.error?.data ?? error?.data;
+      if (reason?.code !== UNKNOWN_APP) return;
+      refused = true;
+      showState('failed');
+      notify('This server has apps of its own, so the demo app is off. Connect with your own key instead.');
+    });
+    listen(pusher.subscribe(CHANNEL));
+    showState(pusher.connection.state);
+  }
+
+  function listen(channel) {
+    channel.bind('pusher:subscription_count', (data) => {
+      $('count').textContent = `${data.subscription_count} here`;
+    });
+    channel.bind(EVENT, (data) => {
+      const message = String(data?.message ?? '');
+      ring(message);
+      showEvent(message, timeTaken(message, data?.time_ms));
+    });
+  }
+
+  $('transport').addEventListener('change', (event) => connect(event.target.value));
 
   // A message of this window is timed from the click; one from elsewhere from the server's clock,
   // which is this machine's too.
@@ -275,5 +297,5 @@ PUSHER_SCHEME=${scheme}
   }
 
   choose(tabs[0]);
-  showState(pusher.connection.state);
+  connect($('transport').value);
 })();

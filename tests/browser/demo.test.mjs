@@ -20,7 +20,7 @@ after(() => browser?.close());
 async function visit(t, { prefix = '', app = null, viewport } = {}) {
   const servers = [];
   const start = async (opts) => {
-    const server = await startServer({ app, set: prefix ? { path_prefix: prefix } : {}, ...opts });
+    const server = await startServer({ app, set: { 'limits.rejoin_ms': 500, ...(prefix ? { path_prefix: prefix } : {}) }, ...opts });
     servers.push(server);
     return server;
   };
@@ -128,12 +128,38 @@ test('a phone and a keyboard are enough', async (t) => {
   expectClean(visitor);
 });
 
+test('the transport is the visitor\'s to choose, and everything works over each', async (t) => {
+  const visitor = await visit(t);
+  const { page, server } = visitor;
+  await connected(page);
+  const sessions = async (transport) => (await server.metrics()).sum('carillon_sessions', transport ? { transport } : {});
+  assert.equal(await sessions('websocket'), 1, 'automatic is a WebSocket where there is one');
+  for (const [choice, transport] of [['polling', 'xhr_polling'], ['streaming', 'xhr_streaming'], ['WebSocket', 'websocket'], ['automatic', 'websocket']]) {
+    await page.getByLabel('Transport').selectOption({ label: choice });
+    await until(async () => await sessions(transport) === 1 && await sessions() === 1, `one session by ${transport}`, 15000);
+    await connected(page);
+    await until(async () => await text(page, '#count') === '1 here', 'the count of subscribers');
+    await page.fill('#message', `by ${choice}`);
+    await page.click('#send');
+    await arrived(page, `by ${choice}`);
+  }
+  await page.getByLabel('Transport').focus();
+  await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('ArrowDown');
+  await until(async () => await sessions('xhr_streaming') === 1, 'streaming, by the keyboard', 10000);
+  await connected(page);
+  expectClean(visitor);
+});
+
 test('the page works under a path prefix', async (t) => {
   const visitor = await visit(t, { prefix: '/bells/tower' });
   const { page } = visitor;
   await connected(page);
   await page.click('#send');
   await arrived(page, 'Hello, Carillon');
+  await page.getByLabel('Transport').selectOption({ label: 'polling' });
+  await until(async () => (await visitor.server.metrics()).sum('carillon_sessions', { transport: 'xhr_polling' }) === 1, 'polling');
+  await connected(page);
   assert.match(await text(page, '#snippet'), /wsPath: '\/bells\/tower'/);
   expectClean(visitor);
 });
