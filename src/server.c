@@ -145,11 +145,12 @@ static void print_banner(const struct server *v)
     else if (config->n_apps > 1)
         printf(" (and %zu more)", config->n_apps - 1);
     printf("\n\n  const pusher = new Pusher('%s', {\n"
-           "    cluster: 'self', wsHost: '%s', wsPort: %u,%s%s%s\n"
-           "    forceTLS: false, enabledTransports: ['ws', 'wss'],\n"
-           "  });\n\n",
-        app->keys[0].key, config->host, v->port, config->path_prefix[0] ? " wsPath: '" : "",
-        config->path_prefix, config->path_prefix[0] ? "'," : "");
+           "    cluster: 'self', forceTLS: false,\n"
+           "    wsHost: '%s', wsPort: %u, httpHost: '%s', httpPort: %u,\n",
+        app->keys[0].key, config->host, v->port, config->host, v->port);
+    if (config->path_prefix[0])
+        printf("    wsPath: '%s', httpPath: '%s',\n", config->path_prefix, config->path_prefix);
+    printf("  });\n\n");
     fflush(stdout);
 }
 

@@ -203,9 +203,11 @@ const pusher = new Pusher('${APP_KEY}', {
   cluster: 'self', // any word: pusher-js asks for one and ignores it here
   wsHost: '${host}',
   wsPort: ${port},
-  wssPort: ${port},${prefix ? `\n  wsPath: '${prefix}',` : ''}
+  wssPort: ${port},
+  httpHost: '${host}',
+  httpPort: ${port},
+  httpsPort: ${port},${prefix ? `\n  wsPath: '${prefix}',\n  httpPath: '${prefix}',` : ''}
   forceTLS: ${secure},
-  enabledTransports: ['ws', 'wss'],
 });
 
 pusher.subscribe('${CHANNEL}').bind('${EVENT}', (data) => console.log(data));
