@@ -203,6 +203,22 @@ TEST(a_receive_and_a_refused_body_use_up_their_numbers)
     finish();
 }
 
+TEST(a_receive_that_overtook_sends_does_not_make_them_late)
+{
+    struct peer next;
+    START(0);
+    begin(1);
+    peer_open(&next, 0);
+    post(&next, BASE "xhr_streaming?protocol=7&n=4", "");
+    CHECK(gets(&next, "\r\n\r\n"));
+    subscribe_as(3);
+    subscribe_as(2);
+    CHECK(streams(&next, SUCCEEDED("c3")));
+    CHECK(comes_before(lines(&next), SUCCEEDED("c2"), SUCCEEDED("c3")));
+    peer_close(&next);
+    finish();
+}
+
 static uint32_t seed = 7;
 
 static uint32_t draw(uint32_t below)
@@ -325,6 +341,7 @@ int main(void)
     RUN(late_and_uncounted_posts_are_taken_at_once);
     RUN(the_greatest_number_waits_its_time_and_no_longer);
     RUN(a_receive_and_a_refused_body_use_up_their_numbers);
+    RUN(a_receive_that_overtook_sends_does_not_make_them_late);
     RUN(any_order_of_arrival_becomes_the_order_of_sending);
     RUN(the_messages_of_posts_are_taken_one_after_the_other);
     RUN(what_waits_is_bounded);
