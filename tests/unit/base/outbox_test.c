@@ -268,6 +268,35 @@ TEST(the_middle_of_a_frame_is_told_from_its_start)
     end_pool();
 }
 
+TEST(a_frame_that_was_sent_in_part_is_rewound_to_its_start)
+{
+    static const char all[] = "abcdefgh1";
+    static const uint32_t starts[] = {0, 0, 2, 2, 2, 5, 6, 6, 8};
+    outbox_pool_init(&pool);
+    for (uint32_t sent = 0; sent < COUNT_OF(starts); sent++) {
+        for (int is_settled = 0; is_settled < 2; is_settled++) {
+            struct outbox o = {0};
+            struct batch *a = make_batch("ab|cde|f|");
+            push_all(&o, a);
+            push_direct(&o, "gh");
+            push_direct(&o, "1");
+            batch_drop(&pool.batches, a);
+            outbox_advance(&pool, &o, sent);
+            if (is_settled)
+                outbox_settle(&pool, &o);
+            outbox_rewind(&pool, &o);
+            CHECK(!outbox_is_mid_frame(&pool, &o));
+            CHECK_EQ(o.bytes, sum_slices(&o));
+            outbox_rewind(&pool, &o); // at a start there is nothing to do
+            CHECK_STR(drain(&o, 3), all + starts[sent]);
+            outbox_rewind(&pool, &o); // nor when all has gone
+            CHECK_EQ(o.bytes, 0);
+            outbox_pool_tick(&pool);
+        }
+    }
+    end_pool();
+}
+
 TEST(settling_copies_direct_frames_so_that_they_pin_nothing)
 {
     struct outbox o = {0};
@@ -464,6 +493,15 @@ static void flush(struct model *m)
     }
 }
 
+/* Another socket takes over: it gets the frame from its start. */
+static void replace_socket(struct model *m)
+{
+    outbox_rewind(&pool, &m->box);
+    while (m->from < m->to && !is_start(m, m->from))
+        m->from--;
+    check_model(m);
+}
+
 static void tick(void)
 {
     struct batch *channels[2] = {batch_new(&pool.batches), batch_new(&pool.batches)};
@@ -474,6 +512,8 @@ static void tick(void)
             answer(&models[draw(BOXES)]);
         if (draw(40) == 0)
             cut(&models[draw(BOXES)]);
+        if (draw(20) == 0)
+            replace_socket(&models[draw(BOXES)]);
     }
     for (int i = 0; i < BOXES; i++)
         check_model(&models[i]);
@@ -505,6 +545,7 @@ int main(void)
     RUN(a_long_slice_is_not_gathered_with_others);
     RUN(a_cut_falls_behind_a_whole_frame_at_every_offset);
     RUN(the_middle_of_a_frame_is_told_from_its_start);
+    RUN(a_frame_that_was_sent_in_part_is_rewound_to_its_start);
     RUN(settling_copies_direct_frames_so_that_they_pin_nothing);
     RUN(settling_twice_changes_nothing);
     RUN(a_batch_that_many_could_not_take_is_counted_once);
