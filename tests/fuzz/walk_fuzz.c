@@ -41,6 +41,8 @@ static void walk_piece(struct chunk_walk *walk, struct span piece, struct bodies
 {
     struct span run;
     bool is_body;
+    if (piece.len == 0)
+        return; // an empty buffer has no address to count from
     const char *at = piece.p;
     const char *end = piece.p + piece.len;
     while (chunk_next(walk, &piece, &run, &is_body)) {
