@@ -184,7 +184,7 @@ for (const workers of [1, 4])
       const server = await startServer({ workers });
       server.signal('SIGSTOP');
       const client = pusherClient(server, { unavailableTimeout: 300 });
-      await until(() => client.connection.state === 'unavailable', 'unavailable');
+      await once(client.connection, 'unavailable');
       server.signal('SIGCONT');
       await connected(client, 20000);
       client.disconnect();

@@ -163,6 +163,10 @@ function readLogLine(line) {
 //   set       {'option.name': value}
 //   config    text of a configuration file
 //   args, env more of either
+// What a test that failed in the middle has left would keep its process alive.
+const leftovers = [];
+after(() => { for (const end of leftovers) end(); });
+
 export async function startServer(opts = {}) {
   const app = opts.app === undefined ? defaultApp : opts.app;
   const args = ['serve', '--port', '0', '--log-level', 'info', '--workers', String(opts.workers ?? 1)];
@@ -183,6 +187,7 @@ export async function startServer(opts = {}) {
   server.prefix = opts.set?.path_prefix ?? '';
   child.on('error', (error) => { server.status = { code: null, signal: String(error) }; server.text += String(error); });
   process.once('exit', () => child.kill('SIGKILL'));
+  leftovers.push(() => child.kill('SIGKILL'));
   await server.listening();
   return server;
 }
@@ -317,6 +322,7 @@ export function pusherClient(server, { app = server.app, member, user, Client = 
   };
   // An option that is given as undefined is not given.
   const client = new Client(app.key, Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)));
+  leftovers.push(() => client.disconnect());
   client.errors = [];
   client.connection.bind('error', (error) => client.errors.push(error));
   return client;
