@@ -117,7 +117,8 @@ static bool load(struct loader *l, const struct config_args *args, struct err *e
                    (env = env_new(args->env_file, err)) != NULL && env_options(env, l, err) &&
                    set_flags(l, args, err) && add_flag_apps(l, args, err) &&
                    env_apps(env, l, err) && (!file || file_apps(file, l, err)) &&
-                   check_whole(l->config, err) && loader_finish_apps(l, err);
+                   check_whole(l->config, err) && loader_finish_apps(l, err) &&
+                   (!file || file_gateway(file, l, env, err));
     env_free(env);
     file_close(file);
     return is_good;

@@ -131,6 +131,11 @@ static bool is_loopback(const char *host)
     return strcmp(host, "localhost") == 0;
 }
 
+bool config_is_local(const struct config *c)
+{
+    return is_loopback(c->host);
+}
+
 static void add_default_app(struct loader *l)
 {
     const struct option *count = option_find(span_str("app_defaults.subscription_count"));

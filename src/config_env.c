@@ -20,7 +20,6 @@
 enum { TEXT_MAX = 1024 * 1024 };
 
 static const char ours[] = "CARILLON_";
-static const char field[] = "PUSHER_";
 
 struct env_var {
     char *name, *value;
@@ -64,6 +63,14 @@ static struct env_var *find_var(const struct env *env, const char *name, bool in
     return NULL;
 }
 
+const char *env_text(const struct env *env, const char *name)
+{
+    const struct env_var *var = find_var(env, name, false);
+    if (!var)
+        var = find_var(env, name, true);
+    return var ? var->value : NULL;
+}
+
 static void wipe(char *value)
 {
     explicit_bzero(value, strlen(value));
@@ -72,8 +79,6 @@ static void wipe(char *value)
 
 static void add_var(struct env *env, struct span name, struct span value, unsigned line)
 {
-    if (!span_starts(name, ours) && !span_starts(name, field))
-        return;
     char *own_name = mem_dup(name.p, name.len);
     struct env_var *same = find_var(env, own_name, line > 0);
     if (same) {

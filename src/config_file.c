@@ -49,8 +49,10 @@ static bool refuse_unknown(const struct pairs *p, bool is_in_app, struct err *er
             try_path(&nearest, "", option_table[i].path);
         else if (option_is_of_apps(&option_table[i]))
             try_path(&nearest, "apps.", strchr(option_table[i].path, '.') + 1);
-    if (!is_in_app)
+    if (!is_in_app) {
         nearest_try(&nearest, "apps");
+        nearest_try(&nearest, "gateway");
+    }
     for (size_t i = 0; is_in_app && i < COUNT_OF(app_words); i++)
         try_path(&nearest, "apps.", app_words[i]);
     (void)err_set(err, 0, "unknown option '%s', did you mean '%s'?", p->path, nearest.best);
@@ -172,21 +174,6 @@ static bool read_id(const struct scope *s, const struct pairs *p, struct err *er
     return true;
 }
 
-/* "scheme://host" or "scheme://host:port", as a browser sends it, or "*". */
-static bool is_origin(struct span text)
-{
-    size_t n_slashes = 0;
-    if (span_is(text, "*"))
-        return true;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.p[i] <= ' ' || text.p[i] > '~' || (text.p[i] >= 'A' && text.p[i] <= 'Z'))
-            return false;
-        n_slashes += text.p[i] == '/';
-    }
-    const char *host = text.len ? memmem(text.p, text.len, "://", 3) : NULL;
-    return host && host > text.p && host + 3 < text.p + text.len && n_slashes == 2;
-}
-
 static bool read_origin(const struct scope *s, const yaml_node_t *node, struct err *err)
 {
     static const char path[] = "apps.allowed_origins";
@@ -194,7 +181,7 @@ static bool read_origin(const struct scope *s, const yaml_node_t *node, struct e
     if (!node_expect(s->file, node, YAML_SCALAR_NODE, path, err))
         return false;
     struct span text = node_text(node);
-    if (!is_origin(text)) {
+    if (!text_is_origin(text)) {
         (void)err_set(err, 0,
             "%s: '%.*s' is not an origin as in https://example.com, in lower case and without a "
             "path",
@@ -311,9 +298,8 @@ bool file_options(struct file *f, struct loader *l, struct err *err)
     while (pairs_next(&p, &is_end, err)) {
         if (is_end)
             return true;
-        if (span_is(p.key, "gateway"))
-            return pairs_refuse_later(&p, err);
-        if (!span_is(p.key, "apps") && !read_option(&scope, &p, err))
+        bool is_elsewhere = span_is(p.key, "apps") || span_is(p.key, "gateway");
+        if (!is_elsewhere && !read_option(&scope, &p, err))
             return false;
     }
     return false;

@@ -87,6 +87,7 @@ bool loader_take_app(
     struct loader *l, struct app *app, enum app_source source, struct err *err) MUST_CHECK;
 bool loader_add_flag_app(struct loader *l, const char *text, struct err *err) MUST_CHECK;
 bool loader_finish_apps(struct loader *l, struct err *err) MUST_CHECK;
+bool config_is_local(const struct config *c); // listens on loopback only
 
 /* The environment and the --env-file. */
 struct env;
@@ -94,6 +95,7 @@ struct env *env_new(const char *file, struct err *err) MUST_CHECK; // file may b
 void env_free(struct env *env);
 bool env_options(const struct env *env, struct loader *l, struct err *err) MUST_CHECK;
 bool env_apps(const struct env *env, struct loader *l, struct err *err) MUST_CHECK;
+const char *env_text(const struct env *env, const char *name); // NULL = not set
 
 /* The configuration file. */
 struct file;
@@ -101,6 +103,8 @@ struct file *file_open(const char *path, struct err *err) MUST_CHECK;
 void file_close(struct file *f);
 bool file_options(struct file *f, struct loader *l, struct err *err) MUST_CHECK;
 bool file_apps(struct file *f, struct loader *l, struct err *err) MUST_CHECK;
+bool file_gateway(struct file *f, struct loader *l, const struct env *env, struct err *err)
+    MUST_CHECK; // behind file_apps
 
 /* The whole of a file as text with a NUL behind, at most 1 MiB; NULL when err is filled. */
 char *read_text(const char *path, size_t *len, struct err *err) MUST_CHECK;

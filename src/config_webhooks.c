@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "hub/facts.h"
 
-enum { URL_MAX = 2048, HEADERS_MAX = 40, HEADER_MAX = 4096, BATCH_MAX_MS = 10000 };
+enum { HEADERS_MAX = 40, HEADER_MAX = 4096, BATCH_MAX_MS = 10000 };
 
 struct place {
     struct file *file;
@@ -25,27 +25,10 @@ static bool refuse(
     return node_fail(at->file, node, err);
 }
 
-static bool is_url(struct span url)
-{
-    for (size_t i = 0; i < url.len; i++)
-        if (url.p[i] <= ' ' || url.p[i] > '~')
-            return false;
-    if (span_starts(url, "https://"))
-        url = span_from(url, 8);
-    else if (span_starts(url, "http://"))
-        url = span_from(url, 7);
-    else
-        return false;
-    const char *slash = url.len ? memchr(url.p, '/', url.len) : NULL;
-    struct span host = span_of(url.p, slash ? (size_t)(slash - url.p) : url.len);
-    return host.len && host.p[0] != ':' && !memchr(host.p, '@', host.len) &&
-           !memchr(url.p, '#', url.len);
-}
-
 static bool read_url(const struct place *at, const yaml_node_t *node, struct err *err)
 {
     struct span url = node_text(node);
-    if (url.len > URL_MAX || !is_url(url))
+    if (!text_is_url(url))
         return refuse(at, node, err,
             "url: expected http:// or https:// with a host, and neither credentials nor #");
     at->hook->url = mem_dup(url.p, url.len);
@@ -154,23 +137,10 @@ static bool read_word(const struct place *at, const struct pairs *p, struct err 
     return true;
 }
 
-static bool refuse_unknown(const struct pairs *p, struct err *err)
+static bool read_part(const struct place *at, const struct pairs *p, struct err *err)
 {
     static const char *const words[] = {
         "url", "events", "channel_prefix", "channel_suffix", "headers", "batch_ms"};
-    struct nearest nearest;
-    char word[OPTION_NAME];
-    snprintf(word, sizeof word, "%.*s", SPAN(p->key));
-    nearest_init(&nearest, word);
-    for (size_t i = 0; i < COUNT_OF(words); i++)
-        nearest_try(&nearest, words[i]);
-    (void)err_set(
-        err, 0, "unknown option '%s', did you mean 'apps.webhooks.%s'?", p->path, nearest.best);
-    return node_fail(p->file, p->key_node, err);
-}
-
-static bool read_part(const struct place *at, const struct pairs *p, struct err *err)
-{
     if (span_is(p->key, "events"))
         return read_events(at, p->value, err);
     if (span_is(p->key, "headers"))
@@ -178,7 +148,7 @@ static bool read_part(const struct place *at, const struct pairs *p, struct err 
     bool is_known = span_is(p->key, "url") || span_is(p->key, "channel_prefix") ||
                     span_is(p->key, "channel_suffix") || span_is(p->key, "batch_ms");
     if (!is_known)
-        return refuse_unknown(p, err);
+        return pairs_refuse_unknown(p, words, COUNT_OF(words), err);
     if (!node_expect(p->file, p->value, YAML_SCALAR_NODE, p->path, err))
         return false;
     if (span_is(p->key, "url"))

@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "net/mailbox.h"
 #include "notify/outbound.h"
+#include "notify/upstream.h"
 #include "notify/webhook.h"
 #include "serve/serve.h"
 
@@ -20,8 +21,11 @@ struct courier {
     struct house *house;
     struct outbound *outbound;
     struct webhooks *webhooks;
+    struct upstreams *upstreams;
     struct fact_counts counts;
     pthread_t thread;
+    pthread_mutex_t door; // of is_deaf, held while a worker is posted to
+    bool is_deaf;         // the workers have gone
     uint64_t stop_by_ms; // 0 = it goes on
 };
 
@@ -51,6 +55,33 @@ static void use_config(struct courier *c)
     webhooks_use(c->webhooks, config->apps, config->n_apps, &limits, time_now());
 }
 
+/* Takes the letter. */
+static void post(struct courier *c, unsigned worker, struct mail *letter, void (*drop)(struct mail *))
+{
+    pthread_mutex_lock(&c->door);
+    if (c->is_deaf)
+        drop(letter);
+    else
+        serve_post(c->house->workers[worker], letter);
+    pthread_mutex_unlock(&c->door);
+}
+
+static void drop_answer(struct mail *mail)
+{
+    letter_free(CONTAINER_OF(mail, struct letter, mail));
+}
+
+static void drop_exchange(struct mail *mail)
+{
+    exchange_answer_free(CONTAINER_OF(mail, struct exchange_answer, mail));
+}
+
+static void on_exchange(void *ctx, unsigned worker, struct exchange_answer *a)
+{
+    a->mail.kind = SERVE_LETTER_EXCHANGE;
+    post(ctx, worker, &a->mail, drop_exchange);
+}
+
 /* Answers a worker's question with JSON, as a home would. */
 static void answer(struct courier *c, struct fact_ask *ask)
 {
@@ -62,7 +93,7 @@ static void answer(struct courier *c, struct fact_ask *ask)
     letter->cached = frame_new(json.len);
     memcpy(letter->cached->text, json.p, json.len);
     buf_fini(&json);
-    serve_post(c->house->workers[ask->worker], &letter->mail);
+    post(c, ask->worker, &letter->mail, drop_answer);
     free(ask);
 }
 
@@ -72,6 +103,10 @@ static void take_letter(struct courier *c, struct mail *mail)
         webhooks_take(c->webhooks, CONTAINER_OF(mail, struct fact, mail), time_now());
     } else if (mail->kind == FACT_ASK) {
         answer(c, CONTAINER_OF(mail, struct fact_ask, mail));
+    } else if (mail->kind == EXCHANGE_ASK) {
+        struct webhook_time time = time_now();
+        upstreams_ask(
+            c->upstreams, CONTAINER_OF(mail, struct exchange, mail), time.now_ms, time.wall_ms);
     } else if (mail->kind == COURIER_CONFIG) {
         struct config_letter *letter = CONTAINER_OF(mail, struct config_letter, mail);
         struct config *old = c->config;
@@ -126,8 +161,11 @@ struct courier *courier_start(struct config *config, struct house *house)
     c->house = house;
     c->outbound = outbound_new(!config->webhooks.private_addresses);
     c->webhooks = webhooks_new(c->outbound, &c->counts);
+    c->upstreams = upstreams_new(c->outbound, on_exchange, c);
     use_config(c);
-    int rc = pthread_create(&c->thread, NULL, run, c);
+    int rc = pthread_mutex_init(&c->door, NULL);
+    ENSURE(rc == 0);
+    rc = pthread_create(&c->thread, NULL, run, c);
     ENSURE(rc == 0);
     pthread_setname_np(c->thread, "courier");
     return c;
@@ -148,6 +186,13 @@ void courier_use(struct courier *c, struct config *config)
     courier_post(c, &letter->mail);
 }
 
+void courier_leave_workers(struct courier *c)
+{
+    pthread_mutex_lock(&c->door);
+    c->is_deaf = true;
+    pthread_mutex_unlock(&c->door);
+}
+
 void courier_stop(struct courier *c, uint32_t window_ms)
 {
     if (!c)
@@ -159,6 +204,8 @@ void courier_stop(struct courier *c, uint32_t window_ms)
     pthread_join(c->thread, NULL);
     outbound_free(c->outbound);
     webhooks_free(c->webhooks);
+    upstreams_free(c->upstreams);
+    pthread_mutex_destroy(&c->door);
     mailbox_fini(&c->mailbox);
     config_drop(c->config);
     free(c);

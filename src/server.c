@@ -16,6 +16,8 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "courier.h"
+#include "gateway/quota.h"
+#include "gateway/tally.h"
 #include "net/listener.h"
 #include "notify.h"
 #include "wire/socket_id.h"
@@ -270,6 +272,7 @@ static void stop(struct server *v)
     }
     for (unsigned w = 0; w < v->house.n_workers; w++)
         worker_join(&v->workers[w]);
+    courier_leave_workers(v->courier);
     serve_free_all(&v->house);
     uint64_t passed_ms = (clock_us() - from_us) / 1000;
     uint64_t window_ms = v->config->drain.window_ms;
@@ -302,6 +305,8 @@ static void serve_until_signal(struct server *v)
 
 static void release(struct server *v)
 {
+    quota_free(v->house.quota);
+    tally_free(v->house.users);
     free(v->house.workers);
     free(v->workers);
     tls_context_drop(v->tls);
@@ -331,6 +336,8 @@ int server_run(const struct config_args *args)
     v.house.capacity = raise_descriptors();
     v.house.n_workers = count_workers(v.config);
     v.house.version = CARILLON_VERSION;
+    v.house.quota = quota_new();
+    v.house.users = tally_new();
     v.house.started_wall_s = (uint64_t)clock_wall_ms() / 1000;
     if (!start(&v, &err)) {
         fprintf(stderr, "carillon: %s\n", err.text);

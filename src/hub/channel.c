@@ -339,6 +339,15 @@ bool hub_is_deaf(struct hub *h, uint32_t app, struct span channel, unsigned trai
     return !channel_find(h, app, channel, l.hash);
 }
 
+bool hub_is_occupied(const struct hub *h, uint32_t app, struct span channel)
+{
+    const struct letter l = {.hash = hash_bytes(app, channel)};
+    if (letter_home(h, &l) != h->setup.worker)
+        return false;
+    const struct channel *c = channel_find(h, app, channel, l.hash);
+    return c && c->n_subscribers > 0;
+}
+
 void channel_publish(struct hub *h, struct letter *l)
 {
     counter_add(&h->counts.events, 1);

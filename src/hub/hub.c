@@ -202,6 +202,15 @@ bool hub_is_subscribed(
     return sub != NULL;
 }
 
+bool hub_next_channel(const struct hub *h, uint32_t index, uint32_t *at, struct span *channel)
+{
+    const struct subs *subs = fanout_at(&h->fanout, index)->subs;
+    if (!subs || *at >= subs->n)
+        return false;
+    *channel = channel_name(subs->v[(*at)++].crowd->channel);
+    return true;
+}
+
 enum hub_result hub_subscribe(struct hub *h, uint32_t index, const struct letter *ask)
 {
     struct letter l = *ask;

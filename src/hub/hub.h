@@ -134,6 +134,9 @@ uint32_t hub_n_subscriptions(const struct hub *h, uint32_t index);
 bool hub_is_subscribed(
     struct hub *h, uint32_t index, uint32_t app, struct span channel, struct span *member);
 
+/* The channels that the session is in: at starts at 0.  False at the end. */
+bool hub_next_channel(const struct hub *h, uint32_t index, uint32_t *at, struct span *channel);
+
 /* All checks that need no other worker have been made; user and info_json only with
  * CHANNEL_PRESENCE.  The frames that the client gets are sent by the hub. */
 enum hub_result hub_subscribe(struct hub *h, uint32_t index, const struct letter *ask);
@@ -189,6 +192,9 @@ enum hub_result hub_ask_worker(struct hub *h, unsigned worker, struct letter *as
 /* Nobody but a subscriber or a cache would notice an event on this channel, and its home is
  * here and has neither: publishing can be skipped. */
 bool hub_is_deaf(struct hub *h, uint32_t app, struct span channel, unsigned traits);
+
+/* The channel's home is here, and it has a subscriber. */
+bool hub_is_occupied(const struct hub *h, uint32_t app, struct span channel);
 
 /* A letter from another hub; takes it. */
 void hub_receive(struct hub *h, struct letter *letter);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "serve/act.h"
 #include "wire/json.h"
 #include "wire/pusher.h"
 
@@ -29,6 +30,9 @@ void call_free(struct call *call)
         frame_drop(call->items[i].frame);
     }
     free(call->items);
+    if (call->act)
+        call->act->call = NULL; // nobody waits any more
+    act_drop(call->act);
     free(call);
 }
 
@@ -194,6 +198,8 @@ static void add_body(struct buf *out, const struct call *call)
     case CALL_WEBHOOKS:
         add_fragments(out, call);
         break;
+    case CALL_ACT: // replies for itself
+        break;
     case CALL_TERMINATE:
     case CALL_OLD_EVENT:
     case CALL_DEMO:
@@ -202,9 +208,13 @@ static void add_body(struct buf *out, const struct call *call)
     }
 }
 
-static void reply(struct serve *s, struct conn *c, const struct call *call)
+static void reply(struct serve *s, struct conn *c, struct call *call)
 {
     struct buf body = {0};
+    if (call->kind == CALL_ACT) {
+        act_answer(s, c, call);
+        return;
+    }
     add_body(&body, call);
     conn_reply(s, c,
         &(struct reply){.status = call->kind == CALL_OLD_EVENT ? 202 : 200,
@@ -225,21 +235,34 @@ void call_finish(struct serve *s, struct conn *c, struct call *call)
     call_free(call);
 }
 
+void call_give(struct call *call, uint32_t item, uint32_t count, struct span text)
+{
+    struct letter answer = {.n_subscriptions = count, .cached = frame_new(text.len)};
+    if (text.len)
+        memcpy(answer.cached->text, text.p, text.len);
+    take_answer(call, item, &answer);
+}
+
+void call_settle(struct serve *s, struct conn *c)
+{
+    struct call *call = c->call;
+    if (--call->n_left)
+        return;
+    c->call = NULL;
+    conn_become(s, c, CONN_HEAD);
+    reply(s, c, call);
+    call_free(call);
+    conn_resume(s, c);
+}
+
 void call_receive(struct serve *s, struct letter *letter)
 {
     /* The conn may have gone, and its slot may carry another request. */
     uint32_t index = letter->request[0];
     struct conn *c = slab_has(&s->conns, index) ? conn_at(s, index) : NULL;
     if (c && c->state == CONN_ANSWER && c->serial == letter->request[1]) {
-        struct call *call = c->call;
-        take_answer(call, letter->request[2], letter);
-        if (--call->n_left == 0) {
-            c->call = NULL;
-            conn_become(s, c, CONN_HEAD);
-            reply(s, c, call);
-            call_free(call);
-            conn_resume(s, c);
-        }
+        take_answer(c->call, letter->request[2], letter);
+        call_settle(s, c);
     }
     letter_free(letter);
 }

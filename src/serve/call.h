@@ -18,7 +18,8 @@ enum call_kind {
     CALL_STATS,     // GET channels/C/stats, deprecated
     CALL_OLD_EVENT, // POST channels/C/events, deprecated
     CALL_WEBHOOKS,  // GET webhooks
-    CALL_DEMO       // POST /demo/publish
+    CALL_DEMO,      // POST /demo/publish
+    CALL_ACT        // an application's endpoint: act.h
 };
 
 /* What one home said. */
@@ -37,6 +38,7 @@ struct call {
     bool shows_subscriptions; // the app counts subscriptions
     const struct app *app;    // only while asking: a reload may replace it
     struct call_item *items;
+    struct act *act; // ACT: held
 };
 
 /* An empty call with room for n items. */
@@ -52,6 +54,12 @@ void call_ask_all(struct serve *s, struct conn *c, struct call *call, struct let
 
 /* A question that no hub answers went out: a LETTER_ANSWER will come for it. */
 void call_expect(struct conn *c, struct call *call, uint32_t item, uint32_t request[3]);
+
+/* An answer that was found here. */
+void call_give(struct call *call, uint32_t item, uint32_t count, struct span text);
+
+/* One answer that was outstanding has come otherwise: the conn's call may be complete. */
+void call_settle(struct serve *s, struct conn *c);
 
 /* All has been asked: replies now, or lets the conn wait.  Takes the call. */
 void call_finish(struct serve *s, struct conn *c, struct call *call);

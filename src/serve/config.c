@@ -131,6 +131,7 @@ void config_drop(struct config *c)
         config_app_fini(&c->apps[i]);
     free(c->apps);
     free_index(c->index);
+    gateway_free(c->gateway);
     free(c->host);
     free(c->path_prefix);
     free(c->tls.cert);

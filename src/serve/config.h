@@ -8,6 +8,7 @@
 
 #include "base/base.h"
 #include "base/log.h"
+#include "gateway/gateway.h"
 #include "hub/app.h"
 
 #include <stdatomic.h>
@@ -74,6 +75,7 @@ struct config {
     struct app app_defaults; // without id and keys: what an app has that says nothing
     struct app *apps;
     size_t n_apps;
+    struct gateway *gateway;    // owned; NULL = none
     bool has_default_app;       // no source defined an app: app-id / app-key / app-secret
     struct config_index *index; // of apps, for the look-ups below
 };

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "serve/act.h"
 #include "serve/call.h"
 #include "serve/fallback.h"
 #include "serve/ip.h"
@@ -398,7 +399,9 @@ static struct span take_head(
     size_t limit = route_body_limit(s, head);
     bool is_whole = !head->is_chunked && head->length <= rest.len;
     if (head->has_length && head->length > limit) {
-        refuse(s, c, 413);
+        c->flags |= CONN_LAST;
+        if (!endpoint_refuse(s, c, head, 413))
+            refuse(s, c, 413);
     } else if (is_whole) {
         struct span body = span_of(rest.p, (size_t)head->length);
         rest = span_from(rest, body.len);

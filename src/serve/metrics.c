@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "gateway/tally.h"
 #include "serve/session.h"
 
 enum { APPS_SHOWN = 100 }; // a label for each of more apps would drown the others
@@ -77,6 +78,30 @@ static void add_gauges(const struct house *house, struct buf *out)
             buf_addf(out, "carillon_%s{worker=\"%u\"} %llu\n", gauges[i].name, w,
                 (unsigned long long)gauges[i].read(house->workers[w]));
     }
+}
+
+static uint64_t sum_gauge(const struct house *house, size_t i)
+{
+    uint64_t n = 0;
+    for (unsigned w = 0; w < house->n_workers; w++)
+        n += gauges[i].read(house->workers[w]);
+    return n;
+}
+
+static uint64_t sum_sessions(const struct house *house)
+{
+    uint64_t n = 0;
+    for (unsigned w = 0; w < house->n_workers; w++)
+        for (int t = 0; t < TRANSPORTS; t++)
+            n += counter_get(&house->workers[w]->stats.sessions[t]);
+    return n;
+}
+
+static void add_active_users(const struct house *house, struct buf *out)
+{
+    help(out, "active_users", "gauge",
+        "Different users whom the gateway has authorised and who have an open session");
+    buf_addf(out, "carillon_active_users %u\n", tally_n(house->users));
 }
 
 static void add_sessions(const struct house *house, struct buf *out)
@@ -279,6 +304,23 @@ static void add_facts(const struct house *house, struct buf *out)
     add_fact_latency(counts, out);
 }
 
+void metrics_add_json(struct serve *s, struct buf *out)
+{
+    const struct house *house = s->house;
+    uint64_t uptime_s = (uint64_t)clock_wall_ms() / 1000 - house->started_wall_s;
+    buf_addf(out, "{\"active_users\":%u,\"active_connections\":%llu,\"uptime_s\":%llu",
+        tally_n(house->users), (unsigned long long)sum_sessions(house),
+        (unsigned long long)uptime_s);
+    for (size_t i = 0; i < COUNT_OF(gauges); i++) {
+        const char *name = gauges[i].name;
+        size_t n = strlen(name);
+        if (n > 6 && strcmp(name + n - 6, "_total") == 0)
+            n -= 6;
+        buf_addf(out, ",\"%.*s\":%llu", (int)n, name, (unsigned long long)sum_gauge(house, i));
+    }
+    buf_addf(out, ",\"memory_bytes\":%llu}", (unsigned long long)read_resident());
+}
+
 static void add_process(const struct serve *s, struct buf *out)
 {
     help(out, "process_resident_bytes", "gauge", "Resident memory of the process");
@@ -298,6 +340,7 @@ void metrics_write(struct serve *s, struct buf *out)
 {
     add_gauges(s->house, out);
     add_sessions(s->house, out);
+    add_active_users(s->house, out);
     add_counters(s->house, out);
     add_closes(s->house, out);
     add_statuses(s->house, out);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "net/listener.h"
+#include "serve/act.h"
 #include "serve/api.h"
 #include "serve/api_auth.h"
 #include "serve/assets.h"
@@ -122,6 +123,9 @@ size_t route_body_limit(const struct serve *s, const struct http_head *head)
         return s->config->limits.body_bytes;
     if (span_starts(path, "/apps/"))
         return api_body_limit(s, path);
+    size_t limit = endpoint_body_limit(s, head, path);
+    if (limit)
+        return limit;
     if (fallback_path(path, &fallback) && fallback.verb == FALLBACK_SEND)
         return fallback_body_limit(s);
     return s->config->limits.body_bytes;
@@ -434,6 +438,8 @@ void route_request(struct serve *s, struct conn *c, const struct http_head *head
     bool is_ours = route_path(s, head->path, &path);
     if (head->wants_websocket)
         upgrade(s, c, head, is_ours ? path : span_str("/"));
+    else if (is_ours && endpoint_request(s, c, head, path, body))
+        return;
     else if (head->method == HTTP_OPTIONS)
         fallback_preflight(s, c, head);
     else if (!is_ours)

@@ -12,9 +12,11 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "net/listener.h"
+#include "serve/act.h"
 #include "serve/call.h"
 #include "serve/conn.h"
 #include "serve/fallback.h"
+#include "serve/notes.h"
 #include "serve/session.h"
 
 enum {
@@ -92,6 +94,7 @@ struct serve *serve_new(const struct serve_setup *setup)
     s->hub = hub_new(&hub);
     hub_use_apps(s->hub, s->config->apps, s->config->n_apps);
     update_time(s);
+    jobs_use_config(s);
     s->swept_ms = s->now_ms;
     bool ok = loop_add_level(&s->loop, s->mailbox.fd, TOKEN_MAIL);
     ENSURE(ok);
@@ -112,7 +115,7 @@ void serve_wait(struct serve *s)
     /* Closing and resuming at the end of a turn may have left something to write. */
     if (s->n_again || s->n_touched || s->n_answered || hub_has_output(s->hub))
         timeout = 0;
-    else if (s->drain.is_on || s->n_early)
+    else if (s->drain.is_on || s->n_early || s->acts.n)
         timeout = STEP_MS;
     loop_wait(&s->loop, timeout);
     update_time(s);
@@ -195,6 +198,7 @@ static void take_config(struct serve *s, struct mail *mail)
     tls_context_drop(s->tls);
     s->config = letter->config;
     s->tls = letter->tls;
+    jobs_use_config(s);
     free(letter);
 }
 
@@ -231,6 +235,15 @@ static void take_letter(struct serve *s, struct mail *mail)
     case SERVE_LETTER_STOP:
         s->is_stopped = true;
         free(mail);
+        break;
+    case SERVE_LETTER_EXCHANGE:
+        jobs_receive(s, CONTAINER_OF(mail, struct exchange_answer, mail));
+        break;
+    case SERVE_LETTER_OWNER:
+        notes_receive_owner(s, mail);
+        break;
+    case SERVE_LETTER_SCAN:
+        notes_receive_scan(s, mail);
         break;
     case LETTER_ANSWER:
         call_receive(s, CONTAINER_OF(mail, struct letter, mail));
@@ -313,6 +326,8 @@ static void sweep(struct serve *s)
         if (s->n_detached || p % SWEEP_PHASES == s->sweep_phase)
             sweep_fallbacks(s, p);
     s->sweep_phase = (s->sweep_phase + 1) % SWEEP_PHASES;
+    if (!s->drain.is_on)
+        jobs_sweep(s);
     if (s->is_accept_paused && !s->drain.is_on) {
         s->is_accept_paused = false;
         listen_on(s, true);
@@ -385,6 +400,8 @@ void serve_timers(struct serve *s)
         drain(s);
     if (s->n_early)
         fallback_sweep_early(s);
+    if (s->acts.n)
+        jobs_run(s);
     if (s->now_ms - s->swept_ms < SWEEP_MS)
         return;
     s->swept_ms = s->now_ms;
@@ -503,6 +520,7 @@ static void end_all(struct serve *s)
             conn_kill(s, CONTAINER_OF(s->lists[state].first, struct conn, node));
     fallback_free_all(s);
     conn_reap(s);
+    jobs_free_all(s);
 }
 
 static void free_one(struct serve *s)
@@ -527,6 +545,7 @@ static void free_one(struct serve *s)
     free(s->touched);
     free(s->answered);
     free(s->early);
+    free(s->numbers_ms);
     buf_fini(&s->line);
     free(s->input);
     free(s);

@@ -60,7 +60,10 @@ enum serve_letter_kind {
     SERVE_LETTER_CONN = MAIL_OTHER, // a connection moves here: struct moved_conn
     SERVE_LETTER_CONFIG,            // struct new_config
     SERVE_LETTER_DRAIN,             // struct drain
-    SERVE_LETTER_STOP               // struct mail: the worker ends
+    SERVE_LETTER_STOP,              // struct mail: the worker ends
+    SERVE_LETTER_EXCHANGE,          // struct exchange_answer
+    SERVE_LETTER_OWNER,             // notes.h
+    SERVE_LETTER_SCAN
 };
 
 /* What carries a session, as /metrics tells it; a conversation over HTTP is what its first receiver was. */
@@ -103,6 +106,8 @@ struct house {
     void (*tell)(void *courier, struct mail *fact);
     void *courier;
     const struct fact_counts *fact_counts; // the courier's
+    struct quota *quota;                   // calls of the application's endpoints
+    struct tally *users;                   // whom the gateway has authorised and who is here
 };
 
 /* A wire handle (hub_flush) is a descriptor, or with this bit the index of a conn whose bytes
@@ -123,6 +128,10 @@ struct serve {
     struct tls_context *tls; // held; NULL without TLS
     struct slab conns, sessions, fallbacks;
     struct map fallback_names;
+    struct map notes; // notes.h
+    struct list acts; // act.h: those with work left
+    uint64_t n_acts_ever;
+    uint32_t *numbers_ms; // by route: when server metrics were last published
     struct list lists[CONN_STATES];
     struct serve_stats stats;
     uint64_t now_us;

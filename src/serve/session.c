@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "serve/conn.h"
 #include "serve/fallback.h"
+#include "serve/notes.h"
 #include "wire/pusher.h"
 #include "wire/socket_id.h"
 
@@ -196,6 +197,7 @@ void session_close(struct serve *s, struct session *session, enum close_reason w
     counter_add(&s->stats.closes[why], 1);
     log_close(s, session, why, code);
     hub_close(s->hub, session->index, is_fallback ? &rest : is_dead ? NULL : &c->out);
+    notes_forget(s, session->index);
     free(session->rate);
     session->state = SESSION_DEAD;
     slab_unclaim(&s->sessions, session->index);

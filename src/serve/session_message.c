@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "serve/notes.h"
 #include "wire/pusher.h"
 
 enum {
@@ -178,6 +179,17 @@ static bool authorise_presence(struct serve *s, struct session *session, struct 
     return false;
 }
 
+/* What the gateway's policy has put into the signed channel_data. */
+static void read_silence(struct serve *s, struct session *session, const struct subscribe *sub)
+{
+    struct json root;
+    struct json_field fields[] = {{"client_events", {0}}};
+    bool is_silent = sub->data_text.p && json_parse_fields(sub->data_text, &root, fields, 1) &&
+                     fields[0].value.kind == JSON_FALSE;
+    if (is_silent || s->notes.n)
+        notes_set_silent(s, session->index, sub->channel, is_silent);
+}
+
 static bool authorise(struct serve *s, struct session *session, struct subscribe *sub)
 {
     if (sub->traits & CHANNEL_USER) {
@@ -192,6 +204,7 @@ static bool authorise(struct serve *s, struct session *session, struct subscribe
         return true;
     if (!check_signature(s, session, sub))
         return false;
+    read_silence(s, session, sub);
     return !(sub->traits & CHANNEL_PRESENCE) || authorise_presence(s, session, sub);
 }
 
@@ -342,6 +355,9 @@ static bool check_event(struct serve *s, struct session *session, const struct p
             SPAN(e->channel));
         return false;
     }
+    if (notes_is_silent(s, session->index, e->channel))
+        return refuse_event(
+            s, session, "Client event rejected - the channel's rules do not allow it to you");
     size_t bytes = m->data.kind == JSON_STRING ? json_string_bytes(&m->data) : m->data.raw.len;
     if (bytes > limits->event_data_bytes) {
         serve_count(s, COUNTER_CLIENT_REFUSED, 1);

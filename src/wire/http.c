@@ -190,6 +190,7 @@ static int take_value(
         {"sec-websocket-key", &head->ws_key},
         {"sec-websocket-version", &head->ws_version},
         {"access-control-request-headers", &head->request_headers},
+        {"x-socket-id", &head->socket_id},
     };
     for (size_t i = 0; i < COUNT_OF(known); i++) {
         if (!text_eq_nocase(name, known[i].name))
@@ -444,6 +445,7 @@ const char *http_reason(int status)
         const char *reason;
     } reasons[] = {
         {200, "OK"},
+        {201, "Created"},
         {202, "Accepted"},
         {204, "No Content"},
         {308, "Permanent Redirect"},
@@ -453,12 +455,20 @@ const char *http_reason(int status)
         {404, "Not Found"},
         {405, "Method Not Allowed"},
         {408, "Request Timeout"},
+        {409, "Conflict"},
+        {410, "Gone"},
         {413, "Content Too Large"},
         {414, "URI Too Long"},
         {417, "Expectation Failed"},
+        {422, "Unprocessable Content"},
         {426, "Upgrade Required"},
+        {429, "Too Many Requests"},
         {431, "Request Header Fields Too Large"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {502, "Bad Gateway"},
         {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
         {505, "HTTP Version Not Supported"},
     };
     for (size_t i = 0; i < COUNT_OF(reasons); i++)

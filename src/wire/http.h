@@ -35,6 +35,7 @@ struct http_head {
     struct span host, origin, content_type, authorization;
     struct span ws_key, ws_version, ws_protocol;
     struct span request_headers; // Access-Control-Request-Headers
+    struct span socket_id;       // X-Socket-Id
 };
 
 /* Looks for a whole head at the start of in.  *scanned is 0 at first and remembers, between

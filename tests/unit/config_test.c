@@ -310,8 +310,6 @@ TEST(yes_and_no_have_several_spellings)
 
 TEST(what_later_versions_know_is_refused_by_name)
 {
-    CHECK_STR(
-        FILE_REFUSAL("gateway: {}\n"), "c.yaml:1:1: 'gateway' is not supported by this version");
     CHECK_STR(FILE_REFUSAL(APP "    history: []\n"),
         "c.yaml:4:5: 'apps.history' is not supported by this version");
 }

@@ -13,6 +13,8 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "config.h"
+#include "gateway/quota.h"
+#include "gateway/tally.h"
 #include "net/pair.h"
 #include "serve/conn.h"
 #include "serve/session.h"
@@ -55,7 +57,9 @@ static inline void start_with(struct setting setting)
         .version = "9.8.7",
         .started_wall_s = 1234567890,
         .capacity = 1000,
-        .is_ready = true};
+        .is_ready = true,
+        .quota = quota_new(),
+        .users = tally_new()};
     for (unsigned i = 0; i < served.house.n_workers; i++) {
         struct serve_setup setup = {.worker = i,
             .house = &served.house,
@@ -134,6 +138,8 @@ static inline uint64_t closed(enum close_reason why)
 static inline void end(void)
 {
     serve_free_all(&served.house);
+    quota_free(served.house.quota);
+    tally_free(served.house.users);
     CHECK_EQ(served.house.n_conns, 0);
     config_drop(served.config);
 }
