@@ -20,6 +20,11 @@ struct config_args {
     size_t n_apps;
 };
 
+/* A flag of one subcommand; a list of them ends with flag NULL. */
+struct own_flag {
+    const char *flag, *value; // value NULL = not given
+};
+
 /* Reads every source (flags > environment > file > default) and checks the whole.  NULL
  * exactly when err is filled; its text names file, line and column where there is one.  The
  * process's environment is read, and never changed. */

@@ -113,10 +113,10 @@ static bool make_key(const struct key_reader *k, struct err *err)
             "gateway.auth.jwt.keys: a key has one of secret, secret_env, secret_file and pem_file");
     if (g->jwt.n_keys == JWT_KEYS_MAX)
         return err_set(err, 0, "gateway.auth.jwt.keys: more than %d keys", JWT_KEYS_MAX);
-    bool ok = k->secret ? jwt_key_from_secret(add_key(g), k->alg, kid,
-                              span_of(k->secret, k->secret_len), err)
-                        : jwt_key_from_pem(
-                              add_key(g), k->alg, kid, span_of(k->pem, k->pem_len), err);
+    bool ok =
+        k->secret
+            ? jwt_key_from_secret(add_key(g), k->alg, kid, span_of(k->secret, k->secret_len), err)
+            : jwt_key_from_pem(add_key(g), k->alg, kid, span_of(k->pem, k->pem_len), err);
     g->jwt.n_keys += ok;
     return ok || err_wrap(err, "gateway.auth.jwt.keys");
 }
@@ -361,16 +361,15 @@ static bool cors_credentials(void *ctx, const struct pairs *p, struct err *err)
 
 static bool read_cors(void *ctx, const struct pairs *p, struct err *err)
 {
-    static const struct group_part parts[] = {{"origins", cors_origins},
-        {"headers", cors_headers}, {"credentials", cors_credentials}};
+    static const struct group_part parts[] = {
+        {"origins", cors_origins}, {"headers", cors_headers}, {"credentials", cors_credentials}};
     static const struct group group = {"gateway.cors.", parts, COUNT_OF(parts)};
     return group_read(&group, p->file, p->value, ctx, err);
 }
 
 /* --- rules ---------------------------------------------------------------------------------------------- */
 
-bool gateway_who(
-    const struct gateway *g, const struct pairs *p, struct who *who, struct err *err)
+bool gateway_who(const struct gateway *g, const struct pairs *p, struct who *who, struct err *err)
 {
     struct span word;
     bool is_end;
@@ -476,9 +475,9 @@ static bool read_rule(
     void *ctx, const struct group *group, struct file *f, const yaml_node_t *node, struct err *err)
 {
     struct rule_reader r = {.gateway = READER(ctx)->gateway};
-    bool ok = group_read(group, f, node, &r, err) && add_rules(&r, f, node, err) &&
-              (!r.rule.has_user_info ||
-                  give_user_info(&r.gateway->policy, r.n_channels, f, node, err));
+    bool ok =
+        group_read(group, f, node, &r, err) && add_rules(&r, f, node, err) &&
+        (!r.rule.has_user_info || give_user_info(&r.gateway->policy, r.n_channels, f, node, err));
     for (size_t i = 0; i < r.n_channels; i++)
         free(r.channels[i]);
     free(r.channels);
@@ -487,9 +486,9 @@ static bool read_rule(
 
 static bool read_rules(void *ctx, const struct pairs *p, struct err *err)
 {
-    static const struct group_part parts[] = {{"channel", rule_channel},
-        {"channels", rule_channel}, {"join", rule_may}, {"publish", rule_may},
-        {"client_events", rule_may}, {"history", rule_may}, {"user_info", rule_user_info}};
+    static const struct group_part parts[] = {{"channel", rule_channel}, {"channels", rule_channel},
+        {"join", rule_may}, {"publish", rule_may}, {"client_events", rule_may},
+        {"history", rule_may}, {"user_info", rule_user_info}};
     static const struct group group = {"gateway.channels.", parts, COUNT_OF(parts)};
     return group_read_list(&group, p, ctx, read_rule, err);
 }

@@ -32,7 +32,7 @@ void config_print_options(void)
         print_option(&option_table[i]);
 }
 
-static void print_quoted(const char *text)
+void config_print_quoted(const char *text)
 {
     putchar('"');
     for (; *text; text++) {
@@ -58,7 +58,7 @@ static void print_value(const struct option *o, const void *at)
     case OPTION_STRING:
     case OPTION_FILE:
     case OPTION_PATH:
-        print_quoted(*(char *const *)at);
+        config_print_quoted(*(char *const *)at);
         break;
     case OPTION_U32:
     case OPTION_BYTES:
@@ -117,7 +117,7 @@ static void print_webhooks(const struct app *app)
         const struct webhook *hook = &app->webhooks[i];
         const char *before = "";
         printf("      - url: ");
-        print_quoted(hook->url);
+        config_print_quoted(hook->url);
         printf("\n        events: [");
         for (int kind = 0; kind < FACT_KINDS; kind++) {
             if (!(hook->facts & 1U << kind))
@@ -126,9 +126,9 @@ static void print_webhooks(const struct app *app)
             before = ", ";
         }
         printf("]\n        channel_prefix: ");
-        print_quoted(hook->channel_prefix);
+        config_print_quoted(hook->channel_prefix);
         printf("\n        channel_suffix: ");
-        print_quoted(hook->channel_suffix);
+        config_print_quoted(hook->channel_suffix);
         printf("\n        batch_ms: %u\n", hook->batch_ms);
         print_headers(hook);
     }
@@ -137,11 +137,11 @@ static void print_webhooks(const struct app *app)
 static void print_app(struct app *app)
 {
     printf("  - id: ");
-    print_quoted(app->id);
+    config_print_quoted(app->id);
     printf("\n    keys:\n");
     for (size_t i = 0; i < app->n_keys; i++) {
         printf("      - key: ");
-        print_quoted(app->keys[i].key);
+        config_print_quoted(app->keys[i].key);
         printf("\n        secret: \"[redacted]\"\n");
     }
     printf("    enabled: %s\n    allowed_origins:", app->enabled ? "true" : "false");
@@ -150,7 +150,7 @@ static void print_app(struct app *app)
     putchar('\n');
     for (size_t i = 0; i < app->n_allowed_origins; i++) {
         printf("      - ");
-        print_quoted(app->allowed_origins[i]);
+        config_print_quoted(app->allowed_origins[i]);
         putchar('\n');
     }
     print_webhooks(app);
@@ -171,4 +171,6 @@ void config_print(const struct config *c)
         "apps:%s\n", c->has_default_app ? " # the default app, since no source defines one" : "");
     for (size_t i = 0; i < c->n_apps; i++)
         print_app(&c->apps[i]);
+    if (c->gateway)
+        config_print_gateway(c->gateway);
 }

@@ -103,8 +103,12 @@ struct file *file_open(const char *path, struct err *err) MUST_CHECK;
 void file_close(struct file *f);
 bool file_options(struct file *f, struct loader *l, struct err *err) MUST_CHECK;
 bool file_apps(struct file *f, struct loader *l, struct err *err) MUST_CHECK;
-bool file_gateway(struct file *f, struct loader *l, const struct env *env, struct err *err)
-    MUST_CHECK; // behind file_apps
+bool file_gateway(struct file *f, struct loader *l, const struct env *env,
+    struct err *err) MUST_CHECK; // behind file_apps
+
+/* Parts of `carillon check`. */
+void config_print_quoted(const char *text);
+void config_print_gateway(const struct gateway *g);
 
 /* The whole of a file as text with a NUL behind, at most 1 MiB; NULL when err is filled. */
 char *read_text(const char *path, size_t *len, struct err *err) MUST_CHECK;

@@ -157,8 +157,8 @@ static bool publish_when(void *ctx, const struct pairs *p, struct err *err)
 {
     static const char *const words[] = {
         "accept", "step", "done", "failed", "upstream_ok", "upstream_error"};
-    static const enum moment moments[] = {MOMENT_ACCEPT, MOMENT_STEP, MOMENT_DONE, MOMENT_FAILED,
-        MOMENT_DONE, MOMENT_FAILED};
+    static const enum moment moments[] = {
+        MOMENT_ACCEPT, MOMENT_STEP, MOMENT_DONE, MOMENT_FAILED, MOMENT_DONE, MOMENT_FAILED};
     unsigned i = 0;
     if (!read_word(p, words, COUNT_OF(words), &i, err))
         return false;
@@ -222,9 +222,8 @@ static bool read_publish_item(
 
 static bool read_publish(void *ctx, const struct pairs *p, struct err *err)
 {
-    static const struct group_part parts[] = {{"when", publish_when},
-        {"channel", publish_channel}, {"event", publish_event}, {"data", publish_data},
-        {"exclude_caller", publish_exclude}};
+    static const struct group_part parts[] = {{"when", publish_when}, {"channel", publish_channel},
+        {"event", publish_event}, {"data", publish_data}, {"exclude_caller", publish_exclude}};
     static const struct group group = {"gateway.routes.publish.", parts, COUNT_OF(parts)};
     return group_read_list(&group, p, ctx, read_publish_item, err);
 }
@@ -257,7 +256,8 @@ static bool upstream_url(void *ctx, const struct pairs *p, struct err *err)
     if (!pairs_text(p, &u->url, err))
         return false;
     return text_is_url(span_str(u->url)) ||
-           fail_here(p, err, "expected http:// or https:// with a host, and neither credentials nor #");
+           fail_here(
+               p, err, "expected http:// or https:// with a host, and neither credentials nor #");
 }
 
 static bool upstream_timeout(void *ctx, const struct pairs *p, struct err *err)
@@ -392,7 +392,8 @@ static bool read_min_role(void *ctx, const struct pairs *p, struct err *err)
         return false;
     snprintf(word, sizeof word, "%.*s+", SPAN(node_text(p->value)));
     IN(ctx)->has_who = true;
-    return who_add(&IN(ctx)->action->who, &IN(ctx)->r->gateway->policy.roles, span_str(word), err) ||
+    return who_add(
+               &IN(ctx)->action->who, &IN(ctx)->r->gateway->policy.roles, span_str(word), err) ||
            pairs_fail(p, err);
 }
 
@@ -623,8 +624,11 @@ static bool read_route(
     struct gateway *g = r->gateway;
     g->routes = mem_array(g->routes, g->n_routes + 1, sizeof *g->routes);
     struct route *route = &g->routes[g->n_routes++];
-    *route = (struct route){.method = ROUTE_POST, .status = 200, .max_body = 65536,
-        .rate_window_s = 60, .action = {.every_ms = 5000, .demo.every_ms = 1000}};
+    *route = (struct route){.method = ROUTE_POST,
+        .status = 200,
+        .max_body = 65536,
+        .rate_window_s = 60,
+        .action = {.every_ms = 5000, .demo.every_ms = 1000}};
     struct route_reader in = {.r = r, .route = route, .action = &route->action};
     if (!group_read(group, f, node, &in, err))
         return false;
@@ -647,7 +651,8 @@ static bool find_routes(struct gateway *g, const struct pairs *p, struct err *er
                 if (strcmp(g->routes[n].name, c->route_name) == 0 && !g->routes[n].dispatch.field)
                     c->route = (int)n;
             if (c->route_name && c->route < 0) {
-                (void)err_set(err, 0, "dispatch: there is no route '%s' without a dispatch of its own",
+                (void)err_set(err, 0,
+                    "dispatch: there is no route '%s' without a dispatch of its own",
                     c->route_name);
                 return pairs_fail(p, err);
             }

@@ -107,8 +107,8 @@ bool pairs_refuse_unknown(
     nearest_init(&nearest, word);
     for (size_t i = 0; i < n_words; i++)
         nearest_try(&nearest, words[i]);
-    (void)err_set(err, 0, "unknown option '%s', did you mean '%s%s'?", p->path, p->shown,
-        nearest.best);
+    (void)err_set(
+        err, 0, "unknown option '%s', did you mean '%s%s'?", p->path, p->shown, nearest.best);
     return node_fail(p->file, p->key_node, err);
 }
 
@@ -141,8 +141,7 @@ bool pairs_bool(const struct pairs *p, bool *to, struct err *err)
            (option_store(&any, node_text(p->value), to, err) || pairs_fail(p, err));
 }
 
-bool pairs_u32(
-    const struct pairs *p, uint32_t min, uint32_t max, uint32_t *to, struct err *err)
+bool pairs_u32(const struct pairs *p, uint32_t min, uint32_t max, uint32_t *to, struct err *err)
 {
     uint64_t n;
     if (!node_expect(p->file, p->value, YAML_SCALAR_NODE, p->path, err))
@@ -201,8 +200,7 @@ static bool add_scalar(const yaml_node_t *node, struct buf *out)
     return true;
 }
 
-static bool add_node(
-    struct file *f, const yaml_node_t *node, unsigned depth, struct buf *out);
+static bool add_node(struct file *f, const yaml_node_t *node, unsigned depth, struct buf *out);
 
 // NOLINTNEXTLINE(misc-no-recursion): depth is bounded
 static bool add_sequence(struct file *f, const yaml_node_t *node, unsigned depth, struct buf *out)
@@ -292,8 +290,8 @@ bool group_read(
 }
 
 bool group_read_list(const struct group *g, const struct pairs *p, void *ctx,
-    bool (*item)(void *ctx, const struct group *g, struct file *f, const yaml_node_t *node,
-        struct err *err),
+    bool (*item)(
+        void *ctx, const struct group *g, struct file *f, const yaml_node_t *node, struct err *err),
     struct err *err)
 {
     if (node_is_null(p->value))

@@ -61,12 +61,12 @@ bool node_json(struct file *f, const yaml_node_t *node, const char *path, struct
 /* One scalar.  What *to held is freed. */
 bool pairs_text(const struct pairs *p, char **to, struct err *err) MUST_CHECK;
 bool pairs_bool(const struct pairs *p, bool *to, struct err *err) MUST_CHECK;
-bool pairs_u32(const struct pairs *p, uint32_t min, uint32_t max, uint32_t *to,
-    struct err *err) MUST_CHECK;
+bool pairs_u32(
+    const struct pairs *p, uint32_t min, uint32_t max, uint32_t *to, struct err *err) MUST_CHECK;
 
 /* The items of a list of scalars, or one scalar: at starts at 0.  Sets *is_end at the end. */
-bool pairs_next_text(const struct pairs *p, size_t *at, struct span *text, bool *is_end,
-    struct err *err) MUST_CHECK;
+bool pairs_next_text(
+    const struct pairs *p, size_t *at, struct span *text, bool *is_end, struct err *err) MUST_CHECK;
 
 /* A group read by a table: each known key has a function. */
 struct group_part {
@@ -83,8 +83,8 @@ bool group_read(const struct group *g, struct file *f, const yaml_node_t *node, 
 
 /* The same for each item of a list of groups; begin makes room for the item. */
 bool group_read_list(const struct group *g, const struct pairs *p, void *ctx,
-    bool (*item)(void *ctx, const struct group *g, struct file *f, const yaml_node_t *node,
-        struct err *err),
+    bool (*item)(
+        void *ctx, const struct group *g, struct file *f, const yaml_node_t *node, struct err *err),
     struct err *err) MUST_CHECK;
 
 /* http:// or https:// with a host and neither credentials nor '#', at most 2,048 bytes. */
@@ -108,8 +108,8 @@ bool file_routes(struct gateway_reader *r, const struct pairs *p, struct err *er
 /* Words of who may do something, added to *who. */
 bool gateway_who(
     const struct gateway *g, const struct pairs *p, struct who *who, struct err *err) MUST_CHECK;
-bool gateway_template(struct file *f, const struct pairs *p, struct template *t,
-    struct err *err) MUST_CHECK;
+bool gateway_template(
+    struct file *f, const struct pairs *p, struct template *t, struct err *err) MUST_CHECK;
 
 /* A secret that stands in the file, in the environment or in a file of its own: key is the
  * option's last word. */

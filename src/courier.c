@@ -26,7 +26,7 @@ struct courier {
     pthread_t thread;
     pthread_mutex_t door; // of is_deaf, held while a worker is posted to
     bool is_deaf;         // the workers have gone
-    uint64_t stop_by_ms; // 0 = it goes on
+    uint64_t stop_by_ms;  // 0 = it goes on
 };
 
 struct config_letter {
@@ -56,7 +56,8 @@ static void use_config(struct courier *c)
 }
 
 /* Takes the letter. */
-static void post(struct courier *c, unsigned worker, struct mail *letter, void (*drop)(struct mail *))
+static void post(
+    struct courier *c, unsigned worker, struct mail *letter, void (*drop)(struct mail *))
 {
     pthread_mutex_lock(&c->door);
     if (c->is_deaf)

@@ -6,8 +6,10 @@
 
 #include "base/mem.h"
 #include "config.h"
+#include "doctor.h"
 #include "jws_verify.h"
 #include "server.h"
+#include "token.h"
 
 static const char usage[] =
     "carillon - a realtime server that speaks the Pusher Channels protocol\n"
@@ -15,6 +17,11 @@ static const char usage[] =
     "  carillon serve [flags]    run the server\n"
     "  carillon check [flags]    validate and print the effective configuration\n"
     "  carillon options          list every option\n"
+    "  carillon token [flags]    mint a token of the gateway's: --sub S --role R [--name N]\n"
+    "                            [--ttl 15m] [--kid K]\n"
+    "  carillon doctor [flags]   check what can be checked: configuration, ports, TLS files,\n"
+    "                            descriptors; with --token T and --channel C, who may what there\n"
+    "  carillon routes [flags]   the gateway's endpoints as a table\n"
     "  carillon jws-verify       read lines {\"jwk\":...,\"jws\":...}, answer accept or reject\n"
     "  carillon version          print the version\n"
     "\n"
@@ -71,15 +78,28 @@ static bool take_flag(struct config_args *args, const char *flag, const char *va
     return true;
 }
 
+/* A flag that only one subcommand has. */
+static bool take_own_flag(struct own_flag *own, const char *flag, const char *value)
+{
+    for (; own && own->flag; own++) {
+        if (strcmp(own->flag, flag) != 0)
+            continue;
+        own->value = value;
+        return true;
+    }
+    return false;
+}
+
 /* "--flag value" or "--flag=value".  0, or the exit status. */
-static int read_flags(struct config_args *args, int argc, char **argv)
+static int read_flags(struct config_args *args, struct own_flag *own, int argc, char **argv)
 {
     for (int i = 0; i < argc; i++) {
         const char *equals = strchr(argv[i], '=');
         size_t n = equals ? (size_t)(equals - argv[i]) : strlen(argv[i]);
         char *flag = mem_dup(argv[i], n);
         const char *value = equals ? equals + 1 : argv[i + 1];
-        bool ok = strncmp(flag, "--", 2) == 0 && value && take_flag(args, flag, value);
+        bool ok = strncmp(flag, "--", 2) == 0 && value &&
+                  (take_own_flag(own, flag, value) || take_flag(args, flag, value));
         if (!ok)
             fprintf(stderr, "carillon: %s '%s'; see carillon --help\n",
                 value ? "unknown flag" : "unknown flag, or no value for", argv[i]);
@@ -91,8 +111,9 @@ static int read_flags(struct config_args *args, int argc, char **argv)
     return 0;
 }
 
-static int check(const struct config_args *args)
+static int check(const struct config_args *args, const struct own_flag *own)
 {
+    (void)own;
     struct err err;
     struct config *config = config_load(args, &err);
     if (!config) {
@@ -104,14 +125,40 @@ static int check(const struct config_args *args)
     return 0;
 }
 
-static int with_flags(int (*run)(const struct config_args *), int argc, char **argv)
+static int serve(const struct config_args *args, const struct own_flag *own)
+{
+    (void)own;
+    return server_run(args);
+}
+
+static int routes(const struct config_args *args, const struct own_flag *own)
+{
+    struct err err;
+    struct buf table = {0};
+    (void)own;
+    struct config *config = config_load(args, &err);
+    if (!config) {
+        fprintf(stderr, "carillon: %s\n", err.text);
+        return 1;
+    }
+    if (config->gateway)
+        gateway_add_table(config->gateway, &table);
+    fwrite(table.p ? table.p : "", 1, table.len, stdout);
+    buf_fini(&table);
+    config_drop(config);
+    return 0;
+}
+
+typedef int (*run_fn)(const struct config_args *args, const struct own_flag *own);
+
+static int with_flags(run_fn run, struct own_flag *own, int argc, char **argv)
 {
     struct config_args args = {0};
     args.sets = mem_zero(((size_t)argc + 1) * sizeof *args.sets);
     args.apps = mem_zero(((size_t)argc + 1) * sizeof *args.apps);
-    int status = read_flags(&args, argc, argv);
+    int status = read_flags(&args, own, argc, argv);
     if (!status)
-        status = run(&args);
+        status = run(&args, own);
     for (size_t i = 0; i < args.n_sets; i++)
         free((void *)(uintptr_t)args.sets[i]);
     free(args.sets);
@@ -119,16 +166,27 @@ static int with_flags(int (*run)(const struct config_args *), int argc, char **a
     return status;
 }
 
+static const struct {
+    const char *name;
+    run_fn run;
+    struct own_flag *own;
+} commands[] = {
+    {"serve", serve, NULL},
+    {"check", check, NULL},
+    {"routes", routes, NULL},
+    {"token", token_print, token_flags},
+    {"doctor", doctor_run, doctor_flags},
+};
+
 int main(int argc, char **argv)
 {
     const char *command = argc > 1 ? argv[1] : "--help";
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
             command = "--help";
-    if (strcmp(command, "serve") == 0)
-        return with_flags(server_run, argc - 2, argv + 2);
-    if (strcmp(command, "check") == 0)
-        return with_flags(check, argc - 2, argv + 2);
+    for (size_t i = 0; i < COUNT_OF(commands); i++)
+        if (strcmp(command, commands[i].name) == 0)
+            return with_flags(commands[i].run, commands[i].own, argc - 2, argv + 2);
     if (strcmp(command, "jws-verify") == 0)
         return jws_verify_lines();
     if (strcmp(command, "options") == 0) {

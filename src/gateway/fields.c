@@ -48,8 +48,8 @@ static void add_location(struct buf *out, const char *name)
 void fault_add(struct buf *out, const char *type, struct span where, const char *name,
     const char *message, const struct json *input)
 {
-    buf_addf(out, "%s{\"type\":\"%s\",\"loc\":[", out->len && out->p[out->len - 1] == '}' ? "," : "",
-        type);
+    buf_addf(out, "%s{\"type\":\"%s\",\"loc\":[",
+        out->len && out->p[out->len - 1] == '}' ? "," : "", type);
     json_quote(out, where);
     add_location(out, name);
     buf_add_str(out, "],\"msg\":");
@@ -62,8 +62,8 @@ void fault_add(struct buf *out, const char *type, struct span where, const char 
     buf_add_char(out, '}');
 }
 
-static void add_fault(struct buf *out, const struct field *f, const char *type,
-    const char *message, const struct json *input)
+static void add_fault(struct buf *out, const struct field *f, const char *type, const char *message,
+    const struct json *input)
 {
     fault_add(out, type, span_str("body"), f->name, message, input);
 }
@@ -130,7 +130,10 @@ static void add_words_fault(struct buf *out, const struct field *f, const struct
     struct buf message = {0};
     buf_add_str(&message, "Input should be ");
     for (size_t i = 0; i < f->n_words; i++)
-        buf_addf(&message, "%s'%s'", i == 0 ? "" : i + 1 == f->n_words ? " or " : ", ",
+        buf_addf(&message, "%s'%s'",
+            i == 0                ? ""
+            : i + 1 == f->n_words ? " or "
+                                  : ", ",
             f->words[i]);
     buf_add_char(&message, '\0');
     add_fault(out, f, "enum", message.p, value);
@@ -162,8 +165,7 @@ static size_t check_text(const struct field *f, const struct json *value, struct
 static size_t check_field(const struct field *f, const struct json *body, struct buf *out)
 {
     struct json value = find_member(*body, f->name);
-    bool is_absent =
-        value.kind == JSON_ABSENT || (value.kind == JSON_NULL && f->may_be_null);
+    bool is_absent = value.kind == JSON_ABSENT || (value.kind == JSON_NULL && f->may_be_null);
     if (is_absent && f->is_required && f->instead) {
         struct json other = find_member(*body, f->instead);
         if (other.kind != JSON_ABSENT && other.kind != JSON_NULL)

@@ -39,10 +39,11 @@ bool who_add(struct who *who, const struct roles *roles, struct span word, struc
                 mask |= 1U << j;
     }
     who->roles |= mask;
-    return mask || err_set(err, 0,
-                       "'%.*s' is nobody: expected anyone, user, nobody, or one of gateway.auth.roles, "
-                       "with a '+' behind it for all above it too",
-                       (int)(word.len > 64 ? 64 : word.len), word.len ? word.p : "");
+    return mask ||
+           err_set(err, 0,
+               "'%.*s' is nobody: expected anyone, user, nobody, or one of gateway.auth.roles, "
+               "with a '+' behind it for all above it too",
+               (int)(word.len > 64 ? 64 : word.len), word.len ? word.p : "");
 }
 
 bool who_holds(const struct who *who, const struct roles *roles, const struct caller *caller)
@@ -77,8 +78,8 @@ static bool add_variable(struct pattern *p, struct span name, struct err *err)
         add_part(p, PART_VARIABLE)->variable = v;
         return true;
     }
-    (void)err_set(err, 0, "a pattern may hold user.id, user.name, user.role and claim.NAME, not '{%s}'",
-        v.text);
+    (void)err_set(err, 0,
+        "a pattern may hold user.id, user.name, user.role and claim.NAME, not '{%s}'", v.text);
     variable_fini(&v);
     return false;
 }
@@ -115,7 +116,7 @@ static bool add_parts(struct pattern *p, struct span in, struct err *err)
 bool pattern_compile(struct pattern *p, struct span text, struct err *err)
 {
     *p = (struct pattern){.text = mem_dup(text.p ? text.p : "", text.len)};
-    bool ok = text.len && text.len < TEXT_MAX && !memchr(text.p, '\0', text.len);
+    bool ok = text.p && text.len && text.len < TEXT_MAX && !memchr(text.p, '\0', text.len);
     if (!ok)
         (void)err_set(err, 0, "a pattern is 1 to %d characters", TEXT_MAX - 1);
     ok = ok && add_parts(p, text, err);
@@ -176,8 +177,7 @@ static void reach_item(struct reach *r, const struct json *item, bool is_safe)
     buf_fini(&safe);
 }
 
-static void reach_variable(
-    struct reach *r, const struct variable *v, const struct caller *caller)
+static void reach_variable(struct reach *r, const struct variable *v, const struct caller *caller)
 {
     struct scene scene = {.caller = caller};
     struct buf scratch = {0};
@@ -249,7 +249,8 @@ struct decision policy_decide(const struct policy *p, const struct caller *calle
     return d;
 }
 
-static bool fits_a_name(const struct event_rule *rule, struct span event, const struct caller *caller)
+static bool fits_a_name(
+    const struct event_rule *rule, struct span event, const struct caller *caller)
 {
     for (size_t i = 0; i < rule->n_names; i++)
         if (pattern_fits(&rule->names[i], event, caller))

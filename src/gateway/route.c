@@ -157,8 +157,7 @@ struct chosen route_choose(const struct route *r, bool is_strict, const struct j
     struct buf scratch = {0};
     struct span value = span_of("", 0);
     json_fields(body, &field, 1);
-    bool is_text =
-        field.value.kind == JSON_STRING && json_decode(&field.value, &scratch, &value);
+    bool is_text = field.value.kind == JSON_STRING && json_decode(&field.value, &scratch, &value);
     for (size_t i = 0; is_text && i < d->n_cases && !chosen.one; i++)
         if (span_is(value, d->cases[i].value))
             chosen.one = &d->cases[i];

@@ -32,19 +32,19 @@ struct field {
     enum field_type type;
     bool is_required;
     bool may_be_null;
-    bool may_be_empty; // of a string; true unless required
-    char *instead;     // a field that makes this one unnecessary, or NULL
-    char *initial;     // JSON taken when it is absent, or NULL; top-level fields only
+    bool may_be_empty;  // of a string; true unless required
+    char *instead;      // a field that makes this one unnecessary, or NULL
+    char *initial;      // JSON taken when it is absent, or NULL; top-level fields only
     uint32_t max_chars; // of a string; 0 = no limit
     char **words;       // of a string: the only values there are
     size_t n_words;
 };
 
 enum moment {
-    MOMENT_ACCEPT,   // before the reply
-    MOMENT_STEP,     // of a demonstration
-    MOMENT_DONE,     // the upstream has answered well, or what is built in is done
-    MOMENT_FAILED,   // the upstream has not
+    MOMENT_ACCEPT, // before the reply
+    MOMENT_STEP,   // of a demonstration
+    MOMENT_DONE,   // the upstream has answered well, or what is built in is done
+    MOMENT_FAILED, // the upstream has not
     MOMENTS
 };
 
@@ -134,8 +134,8 @@ struct route {
 void route_fini(struct route *r);
 
 /* The route of that path and method.  *is_path: some route has that path. */
-const struct route *route_find(const struct route *routes, size_t n, struct span path,
-    struct span method, bool *is_path);
+const struct route *route_find(
+    const struct route *routes, size_t n, struct span path, struct span method, bool *is_path);
 
 /* Appends the methods that path has, with commas, OPTIONS last. */
 void route_add_methods(const struct route *routes, size_t n, struct span path, struct buf *out);
@@ -149,12 +149,12 @@ struct chosen route_choose(const struct route *r, bool is_strict, const struct j
 
 /* The body as an object with defaults filled in, appended to out; fields that nobody knows
  * stay.  json is the parsed object. */
-void fields_complete(const struct field *fields, size_t n, const struct json *json, struct buf *out);
+void fields_complete(
+    const struct field *fields, size_t n, const struct json *json, struct buf *out);
 
 /* Appends to out what is wrong, each as {"type","loc","msg","input"} with commas between, and
  * returns how many. */
-size_t fields_check(
-    const struct field *fields, size_t n, const struct json *body, struct buf *out);
+size_t fields_check(const struct field *fields, size_t n, const struct json *body, struct buf *out);
 
 /* One such object. */
 void fault_add(struct buf *out, const char *type, struct span where, const char *name,

@@ -82,17 +82,19 @@ bool variable_read(struct variable *v, struct span text, struct err *err)
         v->is_safe = true;
         name.len -= n;
     }
-    if (memchr(name.p ? name.p : "", '\0', name.len) || !find_root(name, v, &rest))
+    bool is_text = name.len && !memchr(name.p, '\0', name.len);
+    if (!is_text || !find_root(name, v, &rest))
         return err_set(err, 0,
             "unknown variable '{%.*s}': there are user.id, user.name, user.role, claim.NAME, "
-            "body.NAME, query.NAME, path.NAME, upstream.NAME, metrics.NAME, request_id, channel, error, "
+            "body.NAME, query.NAME, path.NAME, upstream.NAME, metrics.NAME, request_id, channel, "
+            "error, "
             "progress, now and now_ms",
             (int)(text.len > 64 ? 64 : text.len), text.len ? text.p : "");
     v->text = mem_dup(name.p, name.len);
     if (read_path(v, rest))
         return true;
-    (void)err_set(err, 0, "'{%s}' is not a variable: its names are empty, too long or too many",
-        v->text);
+    (void)err_set(
+        err, 0, "'{%s}' is not a variable: its names are empty, too long or too many", v->text);
     variable_fini(v);
     return false;
 }
@@ -185,8 +187,8 @@ static struct scene_value of_number(uint64_t n, struct buf *scratch)
 {
     size_t from = scratch->len;
     buf_add_u64(scratch, n);
-    return of_json((struct json){
-        .kind = JSON_NUMBER, .raw = span_of(scratch->p + from, scratch->len - from)});
+    return of_json(
+        (struct json){.kind = JSON_NUMBER, .raw = span_of(scratch->p + from, scratch->len - from)});
 }
 
 static struct scene_value of_now(int64_t now_ms, struct buf *scratch)

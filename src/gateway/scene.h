@@ -34,7 +34,7 @@ enum scene_root {
 struct scene {
     const struct caller *caller;
     struct json body, upstream, metrics;
-    struct span query; // undecoded
+    struct span query;            // undecoded
     struct span path, route_path; // as requested, and as the route has it
     struct span request_id, channel, error;
     int64_t now_ms;

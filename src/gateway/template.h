@@ -26,7 +26,8 @@ struct template_op {
     struct variable variable; // the others
 };
 
-struct template {
+struct template
+{
     struct template_op *ops;
     size_t n_ops;
 };

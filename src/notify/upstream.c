@@ -230,8 +230,8 @@ static void refuse(struct upstreams *u, struct exchange *x, enum exchange_outcom
 void upstreams_ask(struct upstreams *u, struct exchange *x, uint64_t now_ms, int64_t wall_ms)
 {
     size_t target = find_target(u, x->url);
-    struct target *t = target < URLS_MAX ? &u->targets[target] : NULL;
-    if (!t || t->n_inflight >= x->max_inflight) {
+    struct target *t = &u->targets[target == URLS_MAX ? 0 : target];
+    if (target == URLS_MAX || t->n_inflight >= x->max_inflight) {
         refuse(u, x, EXCHANGE_BUSY);
         return;
     }

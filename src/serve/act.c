@@ -13,7 +13,7 @@
 #include "wire/json.h"
 #include "wire/pusher.h"
 
-enum { NO_ITEM = UINT32_MAX }; // of a call: nothing of the answer is kept
+static const uint32_t no_item = UINT32_MAX; // of a call: nothing of the answer is kept
 
 struct act *act_new(struct serve *s, struct conn *c, const struct route *route)
 {
@@ -137,8 +137,8 @@ bool act_may(struct act *a, struct span channel, enum policy_action action)
     return act_fail(a, 401, "Authorization header missing");
 }
 
-bool act_channel(struct act *a, struct span channel, const char *where, const char *name,
-    unsigned *traits)
+bool act_channel(
+    struct act *a, struct span channel, const char *where, const char *name, unsigned *traits)
 {
     char message[200];
     uint32_t max = a->app->limits.channel_name_chars;
@@ -200,7 +200,7 @@ void act_send_event(struct serve *s, struct act *a, const struct act_event *e, u
     ask.frame = pusher_event(buf_span(&name), e->channel, buf_span(&data), span_of(NULL, 0));
     ask.frame->accepted_us = s->now_us;
     if (a->call) {
-        call_ask(s, conn_at(s, a->conn), a->call, NO_ITEM, &ask);
+        call_ask(s, conn_at(s, a->conn), a->call, no_item, &ask);
     } else {
         (void)hub_ask(s->hub, &ask); // nobody waits
         frame_drop(ask.cached);

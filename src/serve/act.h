@@ -76,8 +76,8 @@ void act_send_event(struct serve *s, struct act *a, const struct act_event *e, u
 bool act_may(struct act *a, struct span channel, enum policy_action action);
 
 /* The channel's kind; false with a 422 that names where it came from. */
-bool act_channel(struct act *a, struct span channel, const char *where, const char *name,
-    unsigned *traits);
+bool act_channel(
+    struct act *a, struct span channel, const char *where, const char *name, unsigned *traits);
 
 /* --- steps --- */
 
@@ -103,7 +103,7 @@ void act_answer(struct serve *s, struct conn *c, struct call *call);
 /* --- beats --- */
 
 void jobs_receive(struct serve *s, struct exchange_answer *answer); // takes it
-void jobs_run(struct serve *s);   // steps that are due
+void jobs_run(struct serve *s);                                     // steps that are due
 void jobs_sweep(struct serve *s); // server metrics, about eight times a second
 void jobs_free_all(struct serve *s);
 void jobs_use_config(struct serve *s); // another configuration is in use

@@ -105,9 +105,8 @@ static bool authorise(struct act *a, struct signing *x)
         return act_fail(a, 403, "Encrypted channels need gateway.auth.encryption_key");
     if (!(x->traits & CHANNEL_PRIVATE))
         return true;
-    x->is_silent =
-        !policy_decide(&a->gateway->policy, &a->caller, x->channel, POLICY_CLIENT_EVENTS)
-             .is_allowed;
+    x->is_silent = !policy_decide(&a->gateway->policy, &a->caller, x->channel, POLICY_CLIENT_EVENTS)
+                        .is_allowed;
     return true;
 }
 
@@ -134,8 +133,7 @@ static bool sign_channel(struct serve *s, struct act *a, struct signing *x)
 {
     if (!read_signing(a, x, true) || !authorise(a, x) || !make_member(a, x))
         return false;
-    struct span parts[] = {
-        x->socket, span_str(":"), x->channel, span_str(":"), buf_span(&x->data)};
+    struct span parts[] = {x->socket, span_str(":"), x->channel, span_str(":"), buf_span(&x->data)};
     add_signature(a, parts, x->data.len ? 5 : 3);
     if (x->data.len) {
         buf_add_str(&a->reply, ",\"channel_data\":");
@@ -228,8 +226,8 @@ static bool run_trigger(struct serve *s, struct act *a)
     struct act_event e = {.except = a->except};
     struct json given = body_field(a, "data");
     (void)buf_room(&scratch, 2 * a->body.len + 16);
-    bool ok = need_text(a, "channel", &scratch, &e.channel) &&
-              need_text(a, "event", &scratch, &e.name);
+    bool ok =
+        need_text(a, "channel", &scratch, &e.channel) && need_text(a, "event", &scratch, &e.name);
     if (given.kind == JSON_OBJECT)
         add_meta(a, &given, &data);
     else
@@ -341,8 +339,7 @@ static bool run_realtime_status(struct serve *s, struct act *a)
         "\"user_access\":");
     json_quote(&a->reply, a->caller.role);
     if (is_highest(a)) {
-        buf_addf(&a->reply,
-            ",\"configuration\":{\"cluster\":\"self\",\"ssl\":%s,\"app_id\":",
+        buf_addf(&a->reply, ",\"configuration\":{\"cluster\":\"self\",\"ssl\":%s,\"app_id\":",
             s->tls ? "true" : "false");
         json_quote(&a->reply, span_str(a->app->id));
         buf_add_str(&a->reply, ",\"key\":");
@@ -463,7 +460,8 @@ static void gather_subscribe(struct act *a, const struct call *call)
     begin_reply(a, true);
     buf_addf(&a->reply, ",\"subscribed\":%s,\"connections\":%u,\"message\":\"%s\"}",
         n ? "true" : "false", n,
-        n ? "Subscribed" : "The channel may be joined; no connection of the user has joined it yet");
+        n ? "Subscribed"
+          : "The channel may be joined; no connection of the user has joined it yet");
 }
 
 static void gather_unsubscribe(struct act *a, const struct call *call)

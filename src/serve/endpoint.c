@@ -143,8 +143,7 @@ static bool is_form(const struct http_head *head)
 {
     static const char form[] = "application/x-www-form-urlencoded";
     size_t n = sizeof form - 1;
-    return head->content_type.len >= n &&
-           text_eq_nocase(span_of(head->content_type.p, n), form);
+    return head->content_type.len >= n && text_eq_nocase(span_of(head->content_type.p, n), form);
 }
 
 static bool is_signing(const struct act *a)
@@ -277,8 +276,8 @@ static bool become(struct act *a, const struct dispatch_case *one)
         template_write(&one->body, &a->scene, &body);
     else
         buf_add_str(&body, "{}");
-    bool ok = check_role(a, a->action) && take_body(a, buf_span(&body)) &&
-              check_fields(a, a->action);
+    bool ok =
+        check_role(a, a->action) && take_body(a, buf_span(&body)) && check_fields(a, a->action);
     buf_fini(&body);
     return ok;
 }
@@ -341,8 +340,8 @@ static bool carry_out(
 
 /* --- the door ------------------------------------------------------------------------------------------- */
 
-static const struct route *find(const struct serve *s, const struct http_head *head,
-    struct span path, bool *is_path)
+static const struct route *find(
+    const struct serve *s, const struct http_head *head, struct span path, bool *is_path)
 {
     const struct gateway *g = s->config->gateway;
     *is_path = false;

@@ -1,13 +1,18 @@
-/* GET /events/KEY?channels=a,b: public channels as Server-Sent Events. */
+/* GET /events/KEY?channels=a,b: channels as Server-Sent Events; private ones with a token, under
+ * the gateway's policy. */
 #include "base/base.h"
 
 #include "serve/fallback.h"
 
+#include "base/clock.h"
 #include "base/text.h"
+#include "serve/act.h"
 #include "serve/api_auth.h"
 #include "serve/conn.h"
+#include "serve/session.h"
 #include "wire/json.h"
 #include "wire/pusher.h"
+#include "wire/sign.h"
 
 /* The next name of a list with commas; false at its end. */
 static bool next_name(struct span *list, struct span *name)
@@ -33,27 +38,67 @@ static void answer(struct serve *s, struct conn *c, int status, const char *befo
         &(struct reply){.status = status,
             .type = "text/plain; charset=utf-8",
             .body = buf_span(&body),
-            .headers = status == 503 ? "Access-Control-Allow-Origin: *\r\nRetry-After: 5\r\n"
-                                     : "Access-Control-Allow-Origin: *\r\n"});
+            .headers = status == 503   ? "Access-Control-Allow-Origin: *\r\nRetry-After: 5\r\n"
+                       : status == 401 ? "Access-Control-Allow-Origin: *\r\n"
+                                         "WWW-Authenticate: Bearer\r\n"
+                                       : "Access-Control-Allow-Origin: *\r\n"});
     buf_fini(&body);
 }
 
-/* True when every name is that of a public channel; otherwise the request is answered. */
-static bool check_names(struct serve *s, struct conn *c, const struct app *app, struct span names)
+/* Who asks for what. */
+struct viewer {
+    const struct gateway *gateway; // NULL = none, or not for this app
+    const struct app *app;
+    struct caller caller;
+    struct span names;
+};
+
+/* May the caller join this channel?  False with the request answered. */
+static bool check_private(
+    struct serve *s, struct conn *c, const struct viewer *v, struct span name, unsigned traits)
 {
+    bool is_open = v->gateway && !(traits & (CHANNEL_USER | CHANNEL_ENCRYPTED));
+    if (is_open && !v->caller.is_known) {
+        answer(s, c, 401, "channel '", name, "' needs a token in an Authorization header");
+        return false;
+    }
+    if (!is_open || !policy_decide(&v->gateway->policy, &v->caller, name, POLICY_JOIN).is_allowed) {
+        answer(s, c, 403, "channel '", name, "' needs an authorisation, which this has not");
+        return false;
+    }
+    return true;
+}
+
+/* True when every name is that of a channel that may be joined; otherwise the request is
+ * answered. */
+static bool check_names(struct serve *s, struct conn *c, const struct viewer *v)
+{
+    struct span names = v->names;
     struct span name;
     while (next_name(&names, &name)) {
         unsigned traits;
-        if (!pusher_channel(name, app->limits.channel_name_chars, &traits)) {
+        if (!pusher_channel(name, v->app->limits.channel_name_chars, &traits)) {
             answer(s, c, 400, "'", name, "' is not the name of a channel");
             return false;
         }
-        if (traits & (CHANNEL_PRIVATE | CHANNEL_USER)) {
-            answer(s, c, 403, "channel '", name, "' needs an authorisation, which this has not");
+        if ((traits & (CHANNEL_PRIVATE | CHANNEL_USER)) && !check_private(s, c, v, name, traits))
             return false;
-        }
     }
     return true;
+}
+
+/* A token that is there must be good.  False with the request answered. */
+static bool check_token(
+    struct serve *s, struct conn *c, const struct http_head *head, struct viewer *v)
+{
+    enum jwt_result result = JWT_OK;
+    if (s->config->gateway && strcmp(s->config->gateway->app, v->app->id) == 0)
+        v->gateway = s->config->gateway;
+    if (v->gateway)
+        result = endpoint_caller(v->gateway, head->authorization, &v->caller);
+    if (result != JWT_OK)
+        answer(s, c, 401, jwt_detail(result), span_of("", 0), "");
+    return result == JWT_OK;
 }
 
 static int status_of(enum close_reason why)
@@ -66,17 +111,47 @@ static int status_of(enum close_reason why)
                                                                                           : 403;
 }
 
+/* What a client would have got from the gateway for this channel. */
+static void add_authorisation(struct serve *s, const struct fallback *f, const struct viewer *v,
+    struct span name, struct buf *out)
+{
+    char id[SOCKET_ID_MAX];
+    char hex[SIGN_HEX];
+    struct buf data = {0};
+    unsigned traits;
+    const struct app_key *key = &v->app->keys[0];
+    if (!pusher_channel(name, v->app->limits.channel_name_chars, &traits) ||
+        !(traits & CHANNEL_PRIVATE))
+        return;
+    if (traits & CHANNEL_PRESENCE) {
+        struct scene scene = {.caller = &v->caller, .now_ms = clock_wall_ms()};
+        struct decision d = policy_decide(&v->gateway->policy, &v->caller, name, POLICY_JOIN);
+        gateway_add_member(v->gateway, d.rule, &scene, true, &data);
+    }
+    struct span socket = span_of(id, session_id(s, session_at(s, f->session), id));
+    struct span parts[] = {socket, span_str(":"), name, span_str(":"), buf_span(&data)};
+    sign_hex(&key->sign, parts, data.len ? 5 : 3, hex);
+    buf_addf(out, ",\"auth\":\"%s:%.*s\"", key->key, SIGN_HEX, hex);
+    if (data.len) {
+        buf_add_str(out, ",\"channel_data\":");
+        json_quote(out, buf_span(&data));
+    }
+    buf_fini(&data);
+}
+
 /* As if the client had sent its subscriptions. */
-static void subscribe(struct serve *s, struct fallback *f, struct span names)
+static void subscribe(struct serve *s, struct fallback *f, const struct viewer *v)
 {
     struct buf list = {0};
     struct buf message = {0};
+    struct span names = v->names;
     struct span name;
     buf_add_char(&list, '[');
     while (next_name(&names, &name)) {
         message.len = 0;
         buf_add_str(&message, "{\"event\":\"pusher:subscribe\",\"data\":{\"channel\":");
         json_quote(&message, name);
+        add_authorisation(s, f, v, name, &message);
         buf_add_str(&message, "}}");
         if (list.len > 1)
             buf_add_char(&list, ',');
@@ -89,7 +164,7 @@ static void subscribe(struct serve *s, struct fallback *f, struct span names)
 }
 
 static void open_stream(
-    struct serve *s, struct conn *c, const struct session_claim *claim, struct span names)
+    struct serve *s, struct conn *c, const struct session_claim *claim, const struct viewer *v)
 {
     static const char retry[] = "retry: 3000";
     char first[64 + AUDIENCE_EXTRA];
@@ -101,7 +176,8 @@ static void open_stream(
     }
     size_t n = audience_line(AUDIENCE_STREAM, first, span_str(retry));
     fallback_open_session(s, f, claim, span_of(first, n));
-    subscribe(s, f, names);
+    if (f->session != SLAB_NONE)
+        subscribe(s, f, v);
 }
 
 void events_request(struct serve *s, struct conn *c, const struct http_head *head, struct span key)
@@ -122,10 +198,13 @@ void events_request(struct serve *s, struct conn *c, const struct http_head *hea
     if (why != CLOSE_REASONS) {
         counter_add(&s->stats.closes[why], 1);
         answer(s, c, status_of(why), close_sentence(why), span_of("", 0), "");
-    } else if (!check_names(s, c, claim.app, buf_span(&names))) {
-        app_disconnect(claim.app->slot);
     } else {
-        open_stream(s, c, &claim, buf_span(&names));
+        struct viewer v = {.app = claim.app, .names = buf_span(&names)};
+        if (check_token(s, c, head, &v) && check_names(s, c, &v))
+            open_stream(s, c, &claim, &v);
+        else
+            app_disconnect(claim.app->slot);
+        caller_fini(&v.caller);
     }
     buf_fini(&names);
 }

@@ -129,14 +129,13 @@ static bool read_reply(struct act *a, const struct exchange_answer *answer,
     }
     if (!answer->body.len)
         return true;
-    if (!json_parse_fields(
-            buf_span(&answer->body), &a->scene.upstream, fields, COUNT_OF(fields)) ||
+    if (!json_parse_fields(buf_span(&answer->body), &a->scene.upstream, fields, COUNT_OF(fields)) ||
         a->scene.upstream.kind != JSON_OBJECT) {
         a->scene.upstream = (struct json){0};
         return fail_with(f, 502, "The upstream's answer is not a JSON object");
     }
-    *r = (struct upstream_reply){
-        fields[0].value, fields[1].value, fields[2].value, fields[3].value};
+    *r =
+        (struct upstream_reply){fields[0].value, fields[1].value, fields[2].value, fields[3].value};
     if (r->error.kind == JSON_ABSENT || r->error.kind == JSON_NULL)
         return true;
     return fail_as_told(f, r);
@@ -388,8 +387,8 @@ void jobs_free_all(struct serve *s)
     while (s->acts.first) {
         struct act *a = CONTAINER_OF(s->acts.first, struct act, node);
         serve_count(s, COUNTER_GATEWAY_ABANDONED, 1);
-        log_event(LOG_WARN, "gateway_abandoned", "route=%s request=%s", a->route->name,
-            a->request_id);
+        log_event(
+            LOG_WARN, "gateway_abandoned", "route=%s request=%s", a->route->name, a->request_id);
         act_unlist(s, a);
     }
 }

@@ -167,8 +167,8 @@ static void add_item(struct buf *out, size_t from, struct span text)
     buf_fini(&quoted);
 }
 
-static uint32_t visit(struct serve *s, struct session *session, const struct scan *scan,
-    struct buf *out, size_t from)
+static uint32_t visit(
+    struct serve *s, struct session *session, const struct scan *scan, struct buf *out, size_t from)
 {
     struct span owner = owner_of(s, session->index);
     struct span name;
@@ -187,8 +187,7 @@ static uint32_t visit(struct serve *s, struct session *session, const struct sca
         return is_theirs &&
                hub_is_subscribed(s->hub, session->index, session->app, scan->channel, &name);
     case SCAN_LEAVE:
-        return is_theirs &&
-               hub_unsubscribe(s->hub, session->index, session->app, scan->channel);
+        return is_theirs && hub_unsubscribe(s->hub, session->index, session->app, scan->channel);
     case SCAN_CLOSE:
         if (is_theirs)
             session_close(s, session, CLOSE_TERMINATED, 0);
@@ -203,7 +202,7 @@ uint32_t notes_scan(struct serve *s, const struct scan *scan, struct buf *out)
     uint32_t n = 0;
     for (uint32_t p = 0; p < s->sessions.n_pieces; p++) {
         const struct slab_piece *piece = &s->sessions.pieces[p];
-        for (uint32_t i = 0; piece->live && piece->items && i < piece->fresh; i++) {
+        for (uint32_t i = 0; piece->live && i < SLAB_PIECE; i++) {
             struct session *session = session_at(s, p << SLAB_SHIFT | i);
             if (session->state == SESSION_OPEN && session->app == scan->app)
                 n += visit(s, session, scan, out, from);
@@ -214,10 +213,9 @@ uint32_t notes_scan(struct serve *s, const struct scan *scan, struct buf *out)
 
 void notes_ask(struct serve *s, unsigned worker, const struct scan *scan, const uint32_t request[3])
 {
-    struct scan_letter *letter =
-        mem_alloc(sizeof *letter + scan->user.len + scan->channel.len);
-    *letter = (struct scan_letter){
-        .mail.kind = SERVE_LETTER_SCAN, .scan = *scan, .from = s->worker};
+    struct scan_letter *letter = mem_alloc(sizeof *letter + scan->user.len + scan->channel.len);
+    *letter =
+        (struct scan_letter){.mail.kind = SERVE_LETTER_SCAN, .scan = *scan, .from = s->worker};
     memcpy(letter->request, request, sizeof letter->request);
     if (scan->user.len)
         memcpy(letter->text, scan->user.p, scan->user.len);

@@ -45,6 +45,7 @@ void notes_receive_owner(struct serve *s, struct mail *mail);
 void notes_receive_scan(struct serve *s, struct mail *mail);
 
 /* Asks that worker; the answer is a LETTER_ANSWER for request. */
-void notes_ask(struct serve *s, unsigned worker, const struct scan *scan, const uint32_t request[3]);
+void notes_ask(
+    struct serve *s, unsigned worker, const struct scan *scan, const uint32_t request[3]);
 
 #endif

@@ -13,12 +13,12 @@
 enum { EXCHANGE_ASK = MAIL_OTHER - 1 };
 
 enum exchange_outcome {
-    EXCHANGE_ANSWERED,  // status and body say how
+    EXCHANGE_ANSWERED, // status and body say how
     EXCHANGE_TIMED_OUT,
-    EXCHANGE_FAILED,    // no connection, or no HTTP
-    EXCHANGE_TOO_LONG,  // its answer has more bytes than are taken
-    EXCHANGE_BUSY,      // as many as there may be are under way
-    EXCHANGE_OPEN,      // it failed so often of late that it is not asked
+    EXCHANGE_FAILED,   // no connection, or no HTTP
+    EXCHANGE_TOO_LONG, // its answer has more bytes than are taken
+    EXCHANGE_BUSY,     // as many as there may be are under way
+    EXCHANGE_OPEN,     // it failed so often of late that it is not asked
     EXCHANGE_OUTCOMES
 };
 
