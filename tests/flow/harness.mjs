@@ -163,9 +163,10 @@ function readLogLine(line) {
 //   set       {'option.name': value}
 //   config    text of a configuration file
 //   args, env more of either
-// What a test that failed in the middle has left would keep its process alive.
+// What a test that failed in the middle has left would keep its process alive.  Other hooks may
+// still need it, so it has a while to go by itself.
 const leftovers = [];
-after(() => { for (const end of leftovers) end(); });
+after(() => { setTimeout(() => { for (const end of leftovers) end(); }, limit(5000)).unref(); });
 
 export async function startServer(opts = {}) {
   const app = opts.app === undefined ? defaultApp : opts.app;
