@@ -345,7 +345,7 @@ bool hub_is_occupied(const struct hub *h, uint32_t app, struct span channel)
     if (letter_home(h, &l) != h->setup.worker)
         return false;
     const struct channel *c = channel_find(h, app, channel, l.hash);
-    return c && c->n_subscribers > 0;
+    return c && c->n_subscribers > 0 && !c->is_settling;
 }
 
 void channel_publish(struct hub *h, struct letter *l)

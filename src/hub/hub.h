@@ -193,7 +193,7 @@ enum hub_result hub_ask_worker(struct hub *h, unsigned worker, struct letter *as
  * here and has neither: publishing can be skipped. */
 bool hub_is_deaf(struct hub *h, uint32_t app, struct span channel, unsigned traits);
 
-/* The channel's home is here, and it has a subscriber. */
+/* The channel's home is here, and it has subscribers, none of whom is still to be answered. */
 bool hub_is_occupied(const struct hub *h, uint32_t app, struct span channel);
 
 /* A letter from another hub; takes it. */
