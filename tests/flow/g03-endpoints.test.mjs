@@ -416,7 +416,7 @@ describe('what a configuration may change', () => {
   });
 
   test('numbers stop when nobody is there, and come at once to who comes back', async () => {
-    const server = await start('  channels: [{channel: presence-n, join: user}]\n  routes:\n    - {name: n, path: /n, builtin: server_metrics, every_ms: 300, publish: [{channel: presence-n, event: n, data: "{metrics}"}]}\n');
+    const server = await start('  channels: [{channel: presence-n, join: user}]\n  routes:\n    - {name: auth, path: /pusher/auth, auth: optional, builtin: auth}\n    - {name: n, path: /n, builtin: server_metrics, every_ms: 300, publish: [{channel: presence-n, event: n, data: "{metrics}"}]}\n');
     const client = guideClient(server, teacher);
     await connected(client);
     await join(client, 'presence-n');
