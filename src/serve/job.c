@@ -199,15 +199,24 @@ static void take_status(struct act *a, const struct json *status)
         a->status = (int)n;
 }
 
+/* Somebody waits for what the upstream says. */
+static bool is_owed(const struct act *a)
+{
+    return a->call && !a->action->upstream.is_async;
+}
+
 static void succeed(struct serve *s, struct act *a, const struct upstream_reply *r)
 {
     serve_count(s, COUNTER_UPSTREAM_OK, 1);
-    if (r->reply.kind != JSON_ABSENT && r->reply.kind != JSON_NULL)
-        buf_add_span(&a->reply, r->reply.raw);
-    take_status(a, &r->status);
     if (!act_publish(s, a, MOMENT_DONE))
         log_event(LOG_WARN, "gateway_events", "route=%s why=\"an event could not be published\"",
             a->route->name);
+    if (!is_owed(a) || a->status >= 400)
+        return;
+    if (r->reply.kind != JSON_ABSENT && r->reply.kind != JSON_NULL)
+        buf_add_span(&a->reply, r->reply.raw);
+    take_status(a, &r->status);
+    act_write_reply(a); // now: its text goes, while the events may still be under way
 }
 
 static void count_failure(struct serve *s, enum exchange_outcome outcome)
@@ -258,6 +267,8 @@ static void fail(struct serve *s, struct act *a, const struct failure *f)
     else if (a->action->upstream.is_async)
         tell_failure(s, a, f);
     a->scene.error = span_of(NULL, 0);
+    if (!is_owed(a))
+        return;
     if (f->retry_s)
         snprintf(a->headers, sizeof a->headers, "Retry-After: %u\r\n", f->retry_s);
     (void)act_fail(a, f->status, "%s", text);
@@ -296,7 +307,7 @@ void jobs_receive(struct serve *s, struct exchange_answer *answer)
         a->scene.now_ms = clock_wall_ms();
         conclude(s, a, answer);
         a->scene.upstream = (struct json){0}; // its text goes
-        if (a->call && !a->action->upstream.is_async)
+        if (is_owed(a))
             call_settle(s, conn_at(s, a->conn));
         act_unlist(s, a);
     }
