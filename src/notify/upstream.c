@@ -189,7 +189,7 @@ static void add_header(struct question *q, const char *name, const char *value)
     buf_fini(&line);
 }
 
-/* X-Signature: t=SECONDS,v1=HMAC-SHA256(SECONDS.BODY) in hex. */
+/* X-Signature: t=SECONDS,v1=HEX, the HMAC-SHA256 of SECONDS.BODY. */
 static void add_signature(struct question *q, int64_t wall_ms)
 {
     struct sign_key key;

@@ -79,7 +79,7 @@ export class Stream {
   }
 
   // The next line without its end.
-  async line(ms = 5000) {
+  async line(ms = 12000) {
     await until(() => this.body.includes('\n') || this.ended || this.closed, 'a line', ms);
     const end = this.body.indexOf('\n');
     assert.ok(end >= 0, `the stream ended instead of a line: ${JSON.stringify(this.body)}`);
@@ -90,11 +90,11 @@ export class Stream {
 
   async expectLine(text, ms) { assert.equal(await this.line(ms), text); }
   expectEvent(object, ms) { return this.expectLine(lineOf(object), ms); }
-  async expectEnd(ms = 5000) {
+  async expectEnd(ms = 12000) {
     await until(() => this.ended, 'the end of the stream', ms);
     assert.equal(this.body, '', 'bytes behind the last line');
   }
-  async head(ms = 5000) {
+  async head(ms = 12000) {
     await until(() => this.headers || this.closed, 'the head of an answer', ms);
     assert.ok(this.headers, 'the connection ended instead of an answer');
     return this;

@@ -43,7 +43,7 @@ globalThis.setTimeout = (fn, ms, ...rest) => {
 };
 
 // Waits until fn answers something true, and returns that.
-export async function until(fn, what, ms = 5000) {
+export async function until(fn, what, ms = 12000) {
   const end = Date.now() + limit(ms);
   for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
     const value = await fn();
@@ -54,7 +54,7 @@ export async function until(fn, what, ms = 5000) {
 }
 
 // Waits for a promise that may never be kept.
-export function within(promise, what, ms = 5000) {
+export function within(promise, what, ms = 12000) {
   let timer;
   const late = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new Error(`waited in vain for ${what}`)), limit(ms));
@@ -330,19 +330,19 @@ export function pusherClient(server, { app = server.app, member, user, Client = 
 }
 
 // The next time a pusher-js emitter (connection, channel, user) emits that event.
-export function once(emitter, event, ms = 5000) {
+export function once(emitter, event, ms = 12000) {
   let on;
   const value = new Promise((resolve) => { on = resolve; });
   emitter.bind(event, on);
   return within(value, event, ms).finally(() => emitter.unbind(event, on));
 }
 
-export async function connected(client, ms = 5000) {
+export async function connected(client, ms = 12000) {
   await until(() => client.connection.state === 'connected', 'pusher-js to be connected', ms);
   return client;
 }
 
-export async function subscribed(client, name, ms = 5000) {
+export async function subscribed(client, name, ms = 12000) {
   const channel = client.subscribe(name);
   await until(() => channel.subscribed, `subscription to ${name}`, ms);
   return channel;
@@ -393,7 +393,7 @@ class Reader {
   send(object) { this.text(JSON.stringify(object)); }
 
   // The next frame, whatever it is; pings of the server are answered and skipped.
-  async next(ms = 5000) {
+  async next(ms = 12000) {
     for (;;) {
       await until(() => this.frames.length || this.closed, 'a frame', ms);
       if (!this.frames.length) throw new Error(`closed (${this.closed.code} ${this.closed.reason}) instead of a frame`);
@@ -413,7 +413,7 @@ class Reader {
   }
 
   // Skips frames up to the first that satisfies the predicate (given the parsed message).
-  async expect(predicate, what = 'a matching frame', ms = 5000) {
+  async expect(predicate, what = 'a matching frame', ms = 12000) {
     for (;;) {
       const frame = await this.next(ms).catch((error) => { throw new Error(`${what}: ${error.message}`); });
       let message;
@@ -440,13 +440,13 @@ class Reader {
     await this.expectText('{"event":"pusher:pong","data":"{}"}');
   }
 
-  async expectClose(code, reason, ms = 5000) {
+  async expectClose(code, reason, ms = 12000) {
     await until(() => this.closed, `close ${code}`, ms);
     assert.equal(this.closed.code, code, `closed with ${this.closed.code} ${this.closed.reason}`);
     if (reason !== undefined) assert.equal(this.closed.reason, reason);
   }
 
-  async expectEnd(ms = 5000) {
+  async expectEnd(ms = 12000) {
     await until(() => this.ended, 'the end of the connection', ms);
   }
 }

@@ -27,7 +27,7 @@ export class HttpSocket {
   }
 
   // As until(), but looks when something has happened instead of now and then.
-  async waitFor(fn, what, ms = 5000) {
+  async waitFor(fn, what, ms = 12000) {
     let late = false;
     const timer = setTimeout(() => { late = true; this.wake(); }, limit(ms));
     try {
@@ -46,7 +46,7 @@ export class HttpSocket {
   destroy() { this.socket.destroy(); }
 
   // The next answer: {status, reason, headers, text}.  bodiless: it answers a HEAD.
-  async response({ bodiless = false, ms = 5000 } = {}) {
+  async response({ bodiless = false, ms = 12000 } = {}) {
     const end = await this.waitFor(() => {
       const at = this.buffer.indexOf('\r\n\r\n');
       if (at < 0 && this.ended) throw new Error(`the connection ended instead of an answer: ${JSON.stringify(this.buffer.toString('latin1'))}`);
@@ -82,7 +82,7 @@ export class HttpSocket {
   }
 
   // The server ends the connection, and says nothing more before.
-  async expectEnd(ms = 5000) {
+  async expectEnd(ms = 12000) {
     await this.waitFor(() => this.ended, 'the end of the connection', ms);
     assert.equal(this.buffer.toString('latin1'), '', 'bytes behind the last answer');
   }
