@@ -571,6 +571,11 @@ static bool read_routes(void *ctx, const struct pairs *p, struct err *err)
     return file_routes(ctx, p, err);
 }
 
+static bool read_legacy(void *ctx, const struct pairs *p, struct err *err)
+{
+    return file_legacy(ctx, p, err);
+}
+
 static void set_defaults(struct gateway *g)
 {
     struct err err;
@@ -619,7 +624,8 @@ static bool read_gateway(struct gateway_reader *r, const struct pairs *p, struct
 {
     static const struct group_part parts[] = {{"auth", read_auth}, {"app", read_app},
         {"strict", read_strict}, {"cors", read_cors}, {"user_info", read_user_info},
-        {"channels", read_rules}, {"events", read_events}, {"routes", read_routes}};
+        {"channels", read_rules}, {"events", read_events}, {"routes", read_routes},
+        {"legacy", read_legacy}};
     static const char *words[COUNT_OF(parts)];
     for (size_t i = 0; i < COUNT_OF(parts); i++)
         words[i] = parts[i].word;

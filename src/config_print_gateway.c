@@ -146,6 +146,27 @@ static void print_routes(const struct gateway *g)
     }
 }
 
+static void print_legacy(const struct gateway *g)
+{
+    const struct bridge *b = g->bridge;
+    printf("  legacy:\n    endpoints:\n");
+    for (int i = 0; i < BRIDGE_ENDPOINTS; i++)
+        printf("      %s: %s\n", bridge_word((enum bridge_endpoint)i), b->is_on[i] ? "true" : "false");
+    printf("    token: %s\n    roles:\n", b->needs_token ? "required" : "optional");
+    print_who("      broadcast", g, &b->broadcast);
+    print_who("      user_message", g, &b->user_message);
+    print_who("      status", g, &b->status);
+    print_optional("    sunset", b->sunset);
+    print_optional("    link", b->link);
+    print_optional("    alternative", b->alternative);
+    printf("    connections: %u\n    messages_per_min: %u\n    stale_s: %u\n    idle_s: %u\n",
+        b->connections, b->messages_per_min, b->stale_s, b->idle_s);
+    printf("    routes:\n");
+    print_optional("      message", b->message);
+    print_optional("      environment", b->environment);
+    print_optional("      analytics", b->analytics);
+}
+
 void config_print_gateway(const struct gateway *g)
 {
     printf("gateway:\n");
@@ -156,4 +177,6 @@ void config_print_gateway(const struct gateway *g)
     print_rules(g);
     print_events(g);
     print_routes(g);
+    if (g->bridge)
+        print_legacy(g);
 }

@@ -409,12 +409,18 @@ static bool case_request(void *ctx, const struct pairs *p, struct err *err)
     return gateway_template(p->file, p, &IN(ctx)->one->body, err);
 }
 
+static bool case_reply(void *ctx, const struct pairs *p, struct err *err)
+{
+    IN(ctx)->one->has_reply = true;
+    return gateway_template(p->file, p, &IN(ctx)->one->reply, err);
+}
+
 static bool read_case(struct route_reader *in, const struct pairs *p, struct err *err)
 {
     static const struct group_part parts[] = {{"body", read_body}, {"publish", read_publish},
         {"upstream", read_upstream}, {"builtin", read_builtin}, {"demo", read_demo},
         {"roles", read_roles}, {"min_role", read_min_role}, {"route", case_route},
-        {"request", case_request}};
+        {"request", case_request}, {"reply", case_reply}};
     static const struct group group = {"gateway.routes.dispatch.cases.", parts, COUNT_OF(parts)};
     struct dispatch *d = &in->route->dispatch;
     d->cases = mem_array(d->cases, d->n_cases + 1, sizeof *d->cases);

@@ -105,6 +105,9 @@ struct gateway_reader {
 };
 bool file_routes(struct gateway_reader *r, const struct pairs *p, struct err *err) MUST_CHECK;
 
+/* gateway.legacy, behind the routes; config_bridge.c. */
+bool file_legacy(struct gateway_reader *r, const struct pairs *p, struct err *err) MUST_CHECK;
+
 /* Words of who may do something, added to *who. */
 bool gateway_who(
     const struct gateway *g, const struct pairs *p, struct who *who, struct err *err) MUST_CHECK;

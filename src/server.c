@@ -16,6 +16,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 #include "courier.h"
+#include "gateway/ledger.h"
 #include "gateway/quota.h"
 #include "gateway/tally.h"
 #include "net/listener.h"
@@ -307,6 +308,7 @@ static void release(struct server *v)
 {
     quota_free(v->house.quota);
     tally_free(v->house.users);
+    ledger_free(v->house.ledger);
     free(v->house.workers);
     free(v->workers);
     tls_context_drop(v->tls);
@@ -338,6 +340,7 @@ int server_run(const struct config_args *args)
     v.house.version = CARILLON_VERSION;
     v.house.quota = quota_new();
     v.house.users = tally_new();
+    v.house.ledger = ledger_new();
     v.house.started_wall_s = (uint64_t)clock_wall_ms() / 1000;
     if (!start(&v, &err)) {
         fprintf(stderr, "carillon: %s\n", err.text);

@@ -25,6 +25,8 @@ void frame_drop(struct frame *f)
 {
     /* Release: what this holder read happened before the free.  Acquire: the one who frees
      * has seen all of that. */
-    if (f && atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) == 1)
+    if (f && atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) == 1) {
+        frame_drop(f->legacy);
         free(f);
+    }
 }

@@ -16,6 +16,7 @@ struct frame {
     uint32_t name_at, name_len; // the event's name in text, as JSON with its quotes
     uint32_t data_at, data_len; // the data member's value in text; len 0 = there is none
     uint64_t accepted_us;       // monotonic; 0 = not a published event
+    struct frame *legacy;       // what flat legacy clients get instead, or NULL; owned
     char text[];                // no NUL
 };
 

@@ -4,7 +4,10 @@
 #include "base/rand.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/random.h>
+
+#include "base/text.h"
 
 void rand_bytes(void *out, size_t n)
 {
@@ -33,4 +36,16 @@ uint32_t rand_u32(void)
         pool[left] = 0;
     } while (!value);
     return value;
+}
+
+void rand_uuid(char out[RAND_UUID])
+{
+    unsigned char b[16];
+    char hex[33];
+    rand_bytes(b, sizeof b);
+    b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
+    b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
+    text_hex(hex, b, sizeof b);
+    hex[32] = '\0';
+    snprintf(out, RAND_UUID, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
 }

@@ -27,6 +27,7 @@ void gateway_free(struct gateway *g)
     free(g->cors.headers);
     jwt_rules_fini(&g->jwt);
     policy_fini(&g->policy);
+    bridge_free(g->bridge);
     explicit_bzero(g->channel_key, sizeof g->channel_key);
     buf_fini(&g->openapi);
     free(g->app);
@@ -37,6 +38,8 @@ void gateway_finish(struct gateway *g, const char *version)
 {
     g->openapi.len = 0;
     gateway_add_openapi(g, version, &g->openapi);
+    if (g->bridge)
+        bridge_finish(g->bridge);
 }
 
 /* --- who calls ----------------------------------------------------------------------------------- */

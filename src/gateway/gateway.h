@@ -9,6 +9,7 @@
 
 #include "base/base.h"
 #include "base/buf.h"
+#include "gateway/bridge.h"
 #include "gateway/jwt.h"
 #include "gateway/policy.h"
 #include "gateway/route.h"
@@ -34,6 +35,7 @@ struct gateway {
     unsigned char channel_key[GATEWAY_KEY_BYTES]; // the keys of encrypted channels come from it
     struct route *routes;
     size_t n_routes;
+    struct bridge *bridge; // NULL = there are no legacy endpoints
     struct buf openapi; // the routes, as a document
 };
 

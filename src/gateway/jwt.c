@@ -40,6 +40,27 @@ void caller_fini(struct caller *c)
     *c = (struct caller){0};
 }
 
+static struct span add_copy(struct buf *text, struct span part)
+{
+    size_t at = text->len;
+    buf_add_span(text, part);
+    return span_of(text->p + at, part.len);
+}
+
+void caller_copy(struct caller *to, const struct caller *from)
+{
+    *to = (struct caller){.is_known = from->is_known, .expires_s = from->expires_s};
+    if (!from->is_known)
+        return;
+    (void)buf_room(&to->text,
+        from->claims.raw.len + from->id.len + from->name.len + from->role.len + 1); // stays put
+    bool ok = json_parse(add_copy(&to->text, from->claims.raw), &to->claims);
+    ENSURE(ok);
+    to->id = add_copy(&to->text, from->id);
+    to->name = add_copy(&to->text, from->name);
+    to->role = add_copy(&to->text, from->role);
+}
+
 void jwt_rules_fini(struct jwt_rules *rules)
 {
     for (size_t i = 0; i < rules->n_keys; i++)

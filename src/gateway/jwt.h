@@ -46,6 +46,9 @@ struct caller {
 
 void caller_fini(struct caller *c);
 
+/* A copy that outlives the rules, too. */
+void caller_copy(struct caller *to, const struct caller *from);
+
 /* Fills *out exactly when OK.  now_s: UNIX time. */
 enum jwt_result jwt_verify(
     const struct jwt_rules *rules, struct span token, int64_t now_s, struct caller *out) MUST_CHECK;

@@ -82,6 +82,7 @@ void route_fini(struct route *r)
         free(c->value);
         free(c->route_name);
         template_fini(&c->body);
+        template_fini(&c->reply);
         free_action(&c->action);
     }
     free(r->dispatch.cases);

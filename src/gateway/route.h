@@ -99,6 +99,8 @@ struct dispatch_case {
     int route;            // whose action is taken instead, with the body below; -1 = none
     char *route_name;     // only while loading
     struct template body; // for that route
+    bool has_reply;
+    struct template reply; // instead of the route's
 };
 
 enum dispatch_default { DISPATCH_RELAY, DISPATCH_ECHO, DISPATCH_REJECT };

@@ -4,6 +4,7 @@
 #include "hub/audience.h"
 
 #include "wire/chunk.h"
+#include "wire/legacy.h"
 #include "wire/sockjs.h"
 #include "wire/ws.h"
 
@@ -20,6 +21,10 @@ size_t audience_room(enum audience audience, struct span text)
         return WS_HEAD_MAX + sockjs_message_bytes(text);
     case AUDIENCE_STREAM:
         return CHUNK_HEAD_MAX + DATA_FIELD + text.len + 2 + CHUNK_TAIL;
+    case AUDIENCE_LEGACY:
+    case AUDIENCE_LEGACY_ENVELOPE:
+    case AUDIENCE_LEGACY_ENVIRONMENT:
+        return WS_HEAD_MAX + legacy_room(text);
     case AUDIENCE_WS:
     case AUDIENCES:
         break;
@@ -69,7 +74,18 @@ static size_t encode_stream(char *out, struct span text)
     return end_chunk(out, n);
 }
 
-size_t audience_encode(enum audience audience, char *out, struct span text)
+static size_t encode_legacy(enum legacy_form form, char *out, struct span text, int64_t wall_ms)
+{
+    char *body = out + WS_HEAD_MAX;
+    size_t n = legacy_encode(form, body, text, wall_ms);
+    if (!n)
+        return 0;
+    size_t head = ws_head(out, WS_TEXT, n);
+    memmove(out + head, body, n);
+    return head + n;
+}
+
+size_t audience_encode(enum audience audience, char *out, struct span text, int64_t wall_ms)
 {
     switch (audience) {
     case AUDIENCE_LINE:
@@ -78,6 +94,12 @@ size_t audience_encode(enum audience audience, char *out, struct span text)
         return encode_sockjs(out, text);
     case AUDIENCE_STREAM:
         return encode_stream(out, text);
+    case AUDIENCE_LEGACY:
+        return encode_legacy(LEGACY_FLAT, out, text, wall_ms);
+    case AUDIENCE_LEGACY_ENVELOPE:
+        return encode_legacy(LEGACY_ENVELOPE, out, text, wall_ms);
+    case AUDIENCE_LEGACY_ENVIRONMENT:
+        return encode_legacy(LEGACY_ENVIRONMENT, out, text, wall_ms);
     case AUDIENCE_WS:
     case AUDIENCES:
         break;
@@ -87,7 +109,7 @@ size_t audience_encode(enum audience audience, char *out, struct span text)
 
 size_t audience_line(enum audience audience, char *out, struct span line)
 {
-    if (audience == AUDIENCE_SOCKJS || audience == AUDIENCE_WS)
+    if (audience == AUDIENCE_SOCKJS || audience == AUDIENCE_WS || audience_is_legacy(audience))
         return encode_ws(out, line);
     size_t ends = audience == AUDIENCE_STREAM ? 2 : 1;
     size_t n = chunk_head(out, (uint32_t)(line.len + ends));

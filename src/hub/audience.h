@@ -13,14 +13,23 @@ enum audience {
     AUDIENCE_LINE,   // a["TEXT"] and a newline, in a chunk of HTTP (pusher-protocol 3.3)
     AUDIENCE_SOCKJS, // a["TEXT"] in a WebSocket text frame
     AUDIENCE_STREAM, // a Server-Sent Event, in a chunk of HTTP
+    AUDIENCE_LEGACY, // a legacy client's frame (wire/legacy.h) in a WebSocket text frame
+    AUDIENCE_LEGACY_ENVELOPE,
+    AUDIENCE_LEGACY_ENVIRONMENT,
     AUDIENCES
 };
+
+static inline bool audience_is_legacy(enum audience audience)
+{
+    return audience >= AUDIENCE_LEGACY && audience < AUDIENCES;
+}
 
 /* Room that the encoded text takes at most, in bytes. */
 size_t audience_room(enum audience audience, struct span text);
 
-/* Encodes; returns the length. */
-size_t audience_encode(enum audience audience, char *out, struct span text);
+/* Encodes; returns the length, 0 for what this audience is not told.  wall_ms: the time that
+ * legacy clients are told. */
+size_t audience_encode(enum audience audience, char *out, struct span text, int64_t wall_ms);
 
 /* A line that is no message (o, h, a[], c[...], or an event stream's comment), as this
  * audience has it; room for AUDIENCE_EXTRA more bytes than the line. */

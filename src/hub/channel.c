@@ -248,17 +248,29 @@ void channel_admit(struct hub *h, struct channel *c, const struct letter *l)
         counter_add(&h->counts.home_channels, 1);
         hub_tell_fact(h, FACT_OCCUPIED, c, NULL);
     }
+    c->n_legacy += l->flag;
     if (c->interest)
         c->interest[l->from]++;
 }
 
-static void dismiss(struct hub *h, struct channel *c, unsigned worker)
+static void dismiss(struct hub *h, struct channel *c, const struct letter *l)
 {
     ENSURE(c->n_subscribers > 0);
     if (--c->n_subscribers == 0)
         counter_sub(&h->counts.home_channels, 1);
+    c->n_legacy -= l->flag;
     if (c->interest)
-        c->interest[worker]--;
+        c->interest[l->from]--;
+}
+
+/* Whether both kinds of client hear the same, while there are both. */
+static void note_parity(struct hub *h, const struct channel *c)
+{
+    if (!c->n_legacy)
+        return;
+    counter_add(&h->counts.legacy_events, 1);
+    if (c->n_subscribers > c->n_legacy)
+        counter_add(&h->counts.parity_events, 1);
 }
 
 void channel_answer_subscribe(struct hub *h, struct channel *c, struct letter *l, bool is_mail)
@@ -297,7 +309,7 @@ void channel_unsubscribe(struct hub *h, const struct letter *l)
 {
     struct channel *c = channel_find(h, l->app, l->channel, l->hash);
     ENSURE(c != NULL); // who subscribed keeps it alive
-    dismiss(h, c, l->from);
+    dismiss(h, c, l);
     if (c->presence)
         presence_leave(h, c, l->user);
     if (!c->n_subscribers) {
@@ -316,6 +328,7 @@ void channel_client_event(struct hub *h, struct letter *l)
     if (!c)
         return; // the sender's unsubscribe cannot have overtaken it: a closed session's last words
     counter_add(&h->counts.client_events, 1);
+    note_parity(h, c);
     channel_deliver(h, c, l->frame, l->session);
     if (!(hub_app(h, c->app)->facts & 1U << FACT_CLIENT_EVENT))
         return;
@@ -360,6 +373,7 @@ void channel_publish(struct hub *h, struct letter *l)
     l->offset = ++c->offset;
     if (l->traits & CHANNEL_CACHE)
         remember(h, c, l->frame);
+    note_parity(h, c);
     channel_deliver(h, c, l->frame, l->session);
 }
 

@@ -46,10 +46,16 @@ static void push_index(uint32_t **items, uint32_t *n, uint32_t *cap, uint32_t in
 
 /* --- encoding --------------------------------------------------------------------------- */
 
-void fanout_encode(enum audience audience, struct batch *b, struct span text)
+void fanout_encode(
+    const struct fanout *f, enum audience audience, struct batch *b, const struct frame *frame)
 {
-    char *at = batch_room(b, (uint32_t)audience_room(audience, text));
-    batch_end_frame(b, (uint32_t)audience_encode(audience, at, text));
+    bool is_made = audience == AUDIENCE_LEGACY && frame->legacy; // its text is what they get
+    struct span text = is_made ? frame_text(frame->legacy) : frame_text(frame);
+    enum audience as = is_made ? AUDIENCE_WS : audience;
+    char *at = batch_room(b, (uint32_t)audience_room(as, text));
+    uint32_t n = (uint32_t)audience_encode(as, at, text, f->wall_ms);
+    if (n)
+        batch_end_frame(b, n);
 }
 
 /* --- crowds ------------------------------------------------------------------------------ */
@@ -235,7 +241,7 @@ void fanout_publish(
         list_batch(f, s, skip);
     }
     struct batch *b = crowd->batch;
-    fanout_encode((enum audience)crowd->audience, b, frame_text(frame));
+    fanout_encode(f, (enum audience)crowd->audience, b, frame);
     if (skip)
         skip->cursor = b->len;
     if (frame->accepted_us) {
@@ -251,13 +257,18 @@ void fanout_direct(struct fanout *f, uint32_t index, struct span text)
     sync(f, s, index);
     enum audience audience = (enum audience)s->audience;
     char *at = outbox_room(f->pool, (uint32_t)audience_room(audience, text));
-    outbox_end_frame(f->pool, &s->out, (uint32_t)audience_encode(audience, at, text));
+    uint32_t n = (uint32_t)audience_encode(audience, at, text, f->wall_ms);
+    if (!n)
+        return;
+    outbox_end_frame(f->pool, &s->out, n);
     counter_add(&f->counts.frames_sent, 1);
 }
 
 void fanout_direct_batch(struct fanout *f, uint32_t index, struct batch *b)
 {
     struct subscriber *s = fanout_at(f, index);
+    if (!b->len)
+        return;
     sync(f, s, index);
     outbox_push(f->pool, &s->out, b, 0, b->len);
     counter_add(&f->counts.frames_sent, b->n_ends);
@@ -394,6 +405,8 @@ static void keep_rest(
 static void flush_crowd(struct fanout *f, struct crowd *c, write_fn write, void *ctx)
 {
     struct batch *b = c->batch;
+    if (!b->len)
+        return; // nothing of it was for this audience
     const uint32_t *members = members_of(c);
     uint64_t n_sent = 0;
     uint64_t bytes = 0;
@@ -419,6 +432,8 @@ static void flush_crowd(struct fanout *f, struct crowd *c, write_fn write, void 
     counter_add(&f->counts.writes, n_sent);
     counter_add(&f->counts.bytes_sent, bytes);
     counter_add(&f->counts.frames_sent, (uint64_t)b->n_ends * crowd_size(c));
+    if (audience_is_legacy((enum audience)c->audience))
+        counter_add(&f->counts.legacy_frames, (uint64_t)b->n_ends * crowd_size(c));
 }
 
 static void drain(struct fanout *f, struct subscriber *s, uint32_t index, write_fn write, void *ctx)

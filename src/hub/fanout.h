@@ -97,6 +97,7 @@ struct fanout_counts {
     struct counter frames_sent;              // frames handed to sockets or lists of sockets
     struct counter bytes_sent;               // written by the flush
     struct counter writes;                   // calls of the writer
+    struct counter legacy_frames;            // of frames_sent, events to legacy clients
     struct counter latency[LATENCY_BUCKETS]; // events per bucket, accepted to flushed
     struct counter latency_us;               // their sum
 };
@@ -118,6 +119,7 @@ struct fanout {
     struct fanout_limits limits;
     struct fanout_counts counts;
     uint16_t tick;
+    int64_t wall_ms; // what legacy clients are told
     bool is_pressed; // flush now rather than at the end of the tick
     struct crowd **dirty;
     uint32_t n_dirty, cap_dirty;
@@ -169,7 +171,8 @@ void fanout_direct_batch(struct fanout *f, uint32_t index, struct batch *b);
 void fanout_raw(struct fanout *f, uint32_t index, struct span bytes);
 
 /* One frame in the audience's encoding, appended. */
-void fanout_encode(enum audience audience, struct batch *b, struct span text);
+void fanout_encode(
+    const struct fanout *f, enum audience audience, struct batch *b, const struct frame *frame);
 
 void fanout_writable(struct fanout *f, uint32_t index);
 

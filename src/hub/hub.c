@@ -123,6 +123,11 @@ uint32_t hub_open(struct hub *h, uint32_t wire, enum audience audience, uint32_t
     return fanout_add(&h->fanout, wire, audience, nonce);
 }
 
+static bool is_legacy(const struct hub *h, uint32_t index)
+{
+    return audience_is_legacy((enum audience)fanout_at(&h->fanout, index)->audience);
+}
+
 static void leave(struct hub *h, uint32_t index, struct sub *sub)
 {
     struct channel *c = sub->crowd->channel;
@@ -133,6 +138,7 @@ static void leave(struct hub *h, uint32_t index, struct sub *sub)
         .traits = c->traits,
         .channel = channel_name(c),
         .session = hub_ref(h, index),
+        .flag = is_legacy(h, index),
         .user = span_str(sub->member)};
     /* The letter still needs the member's name; the channel outlives the letter when its
      * home is here, because it is released behind both. */
@@ -217,6 +223,7 @@ enum hub_result hub_subscribe(struct hub *h, uint32_t index, const struct letter
     l.mail.kind = LETTER_SUBSCRIBE;
     l.from = (uint16_t)h->setup.worker;
     l.session = hub_ref(h, index);
+    l.flag = is_legacy(h, index);
     l.hash = hash_bytes(l.app, l.channel);
     if (letter_home(h, &l) == h->setup.worker)
         return channel_subscribe(h, &l, false);
@@ -257,7 +264,7 @@ static void send_shared(struct hub *h, uint32_t index, struct frame *frame)
     struct batch **batch = &h->shared.batches[audience];
     if (!*batch) {
         *batch = batch_new(&h->setup.outboxes->batches);
-        fanout_encode(audience, *batch, frame_text(frame));
+        fanout_encode(&h->fanout, audience, *batch, frame);
     }
     fanout_direct_batch(&h->fanout, index, *batch);
 }
@@ -439,9 +446,10 @@ bool hub_next_closing(struct hub *h, uint32_t *index, enum hub_closing *why)
 
 /* --- beats ----------------------------------------------------------------------------------------- */
 
-void hub_now(struct hub *h, uint64_t now_us)
+void hub_now(struct hub *h, uint64_t now_us, int64_t wall_ms)
 {
     h->now_us = now_us;
+    h->fanout.wall_ms = wall_ms;
 }
 
 void hub_settle(struct hub *h)

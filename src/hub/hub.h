@@ -69,7 +69,7 @@ struct letter {
     uint8_t traits;             // enum channel_trait of channel
     uint8_t result;             // enum letter_result
     uint8_t info;               // INFO_*
-    bool flag;                  // WATCHED, FLIP: online.  CLIENT_EVENT: unused
+    bool flag;                  // WATCHED, FLIP: online.  (UN)SUBSCRIBE: a legacy client
     uint32_t app;               // slot
     uint32_t hash;              // of (app, channel) or (app, user channel)
     struct session_ref session; // who asked, or who is left out
@@ -92,6 +92,8 @@ struct hub_counts {
     struct counter events;        // API events accepted by channels whose home is here
     struct counter client_events; // likewise
     struct counter letters;       // mailed to other workers
+    struct counter legacy_events; // events of channels that legacy clients hear
+    struct counter parity_events; // of these, heard by Channels clients as well
     struct counter facts;         // told
 };
 
@@ -208,7 +210,8 @@ struct mail *hub_take_facts(struct hub *h);
 
 /* --- beats ------------------------------------------------------------------------------------ */
 
-void hub_now(struct hub *h, uint64_t now_us); // at the start of a tick
+/* At the start of a tick; wall_ms is since 1970. */
+void hub_now(struct hub *h, uint64_t now_us, int64_t wall_ms);
 
 /* Answers the presence joins of this beat, each channel's snapshot encoded once. */
 void hub_settle(struct hub *h);

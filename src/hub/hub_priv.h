@@ -45,6 +45,7 @@ struct channel {
     bool is_missed;    // cache_miss was told and nothing has been stored since
     struct crowd crowd;
     uint32_t n_subscribers; // of all workers, joiners included
+    uint32_t n_legacy;      // of these, legacy clients
     uint64_t offset;        // of the last accepted event
     uint32_t *interest;     // subscribers by worker; NULL with a single worker
     struct presence *presence;

@@ -116,7 +116,9 @@ void act_write_reply(struct act *a)
     if (a->reply.len)
         return;
     a->scene.channel = buf_span(&a->channel);
-    if (a->route->has_reply)
+    if (a->reply_form)
+        template_write(a->reply_form, &a->scene, &a->reply);
+    else if (a->route->has_reply)
         template_write(&a->route->reply, &a->scene, &a->reply);
     else
         buf_addf(&a->reply, "{\"success\":true,\"request_id\":\"%s\"}", a->request_id);

@@ -34,11 +34,14 @@ struct act {
     struct session_ref except; // the caller's own socket; nonce 0 = none named
     uint32_t conn, serial;     // who is to be answered
     struct call *call;         // NULL once it has been, or the connection has gone
+    struct session_ref socket; // a legacy client that is to be answered; nonce 0 = none
+    const struct template *reply_form; // of the case; NULL = the route's
     int status;                // of the reply
     struct buf reply;
     char headers[ACT_HEADERS];
     char origin[256];          // of the page that asks; "" = none
     bool is_listed, is_asking; // asking: an upstream owes an answer
+    bool is_quiet;             // the socket is told of a failure only
     uint32_t step, due_ms;     // of a demonstration
 };
 
@@ -113,6 +116,16 @@ void jobs_use_config(struct serve *s); // another configuration is in use
 /* Takes the request when its path is that of a route.  False: it is somebody else's. */
 bool endpoint_request(struct serve *s, struct conn *c, const struct http_head *head,
     struct span path, struct span body);
+
+/* What a legacy client says, to a route; bridge_answer hears of the outcome. */
+struct endpoint_message {
+    const struct route *route;
+    const struct caller *caller;
+    struct session_ref socket;
+    struct span body; // JSON
+    bool is_quiet;    // only a failure is told
+};
+void endpoint_message(struct serve *s, const struct endpoint_message *m);
 
 /* A body that is too large; false when the path is no route's. */
 bool endpoint_refuse(struct serve *s, struct conn *c, const struct http_head *head, int status);

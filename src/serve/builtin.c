@@ -256,6 +256,7 @@ static bool run_broadcast(struct serve *s, struct act *a)
 static void scan(struct serve *s, struct act *a, const struct scan *scan)
 {
     struct conn *c = conn_at(s, a->conn);
+    ENSURE(a->call != NULL); // needs_call has been looked at
     for (unsigned w = 0; w < s->house->n_workers; w++) {
         uint32_t request[3];
         if (w != s->worker) {
@@ -389,6 +390,14 @@ static bool run_nothing(struct serve *s, struct act *a)
     return true;
 }
 
+/* What is gathered from all workers is gathered in a request's call. */
+static bool needs_call(enum builtin builtin)
+{
+    return builtin == BUILTIN_SUBSCRIBE || builtin == BUILTIN_UNSUBSCRIBE ||
+           builtin == BUILTIN_USER_CHANNELS || builtin == BUILTIN_DISCONNECT ||
+           builtin == BUILTIN_STATS;
+}
+
 bool builtin_run(struct serve *s, struct act *a)
 {
     static bool (*const runs[BUILTINS])(struct serve *, struct act *) = {
@@ -411,6 +420,8 @@ bool builtin_run(struct serve *s, struct act *a)
         [BUILTIN_DEMO_PROGRESS] = run_nothing,
         [BUILTIN_OPENAPI] = run_openapi,
     };
+    if (!a->call && needs_call(a->action->builtin))
+        return act_fail(a, 400, "Only an HTTP request can ask for this");
     return runs[a->action->builtin](s, a);
 }
 

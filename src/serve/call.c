@@ -1,6 +1,7 @@
 /* Gathering what the homes answer, and the bodies made of it (pusher-protocol 5). */
 #include "base/base.h"
 
+#include "serve/bridge.h"
 #include "serve/call.h"
 
 #include <stdlib.h>
@@ -257,6 +258,10 @@ void call_settle(struct serve *s, struct conn *c)
 
 void call_receive(struct serve *s, struct letter *letter)
 {
+    if (letter->request[2] == BRIDGE_ITEM) {
+        bridge_receive(s, letter);
+        return;
+    }
     /* The conn may have gone, and its slot may carry another request. */
     uint32_t index = letter->request[0];
     struct conn *c = slab_has(&s->conns, index) ? conn_at(s, index) : NULL;

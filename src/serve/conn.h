@@ -139,6 +139,16 @@ size_t route_body_limit(const struct serve *s, const struct http_head *head);
 /* The protocol that a query names: -1 = none, 0 = not a number. */
 int route_protocol(struct span query);
 
+/* The answer to an upgrade; more: further header lines, or NULL. */
+enum { ROUTE_101 = 2048 };
+struct span route_101(const struct http_head *head, const char *more, char out[ROUTE_101]);
+
+/* The conn carries a session from now on; opts lacks wire and at.  NULL when it could not: it
+ * has ended then, and the app's connection is given back. */
+struct session_opts;
+struct session *route_open_session(struct serve *s, struct conn *c, const struct http_head *head,
+    struct session_opts *opts, const char *more);
+
 /* True when no further session is to be opened. */
 bool route_is_full(const struct serve *s);
 

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "gateway/quota.h"
 #include "serve/act.h"
+#include "serve/bridge.h"
 #include "wire/json.h"
 
 /* --- pages of other origins ------------------------------------------------------------------------- */
@@ -225,11 +226,9 @@ static bool body_text(const struct act *a, const char *name, struct buf *out)
     return true;
 }
 
-/* The caller's own name for the request, or a random UUID (RFC 9562). */
+/* The caller's own name for the request, or a random UUID. */
 static void name_request(struct act *a)
 {
-    unsigned char b[16];
-    char hex[33];
     struct buf own = {0};
     bool is_own = body_text(a, "request_id", &own) && own.len && own.len <= REQUEST_ID_MAX;
     for (size_t i = 0; i < own.len && is_own; i++)
@@ -237,13 +236,7 @@ static void name_request(struct act *a)
     if (is_own) {
         memcpy(a->request_id, own.p, own.len);
     } else {
-        rand_bytes(b, sizeof b);
-        b[6] = (unsigned char)((b[6] & 0x0f) | 0x40);
-        b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
-        text_hex(hex, b, sizeof b);
-        hex[32] = '\0';
-        snprintf(a->request_id, sizeof a->request_id, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8,
-            hex + 12, hex + 16, hex + 20);
+        rand_uuid(a->request_id);
     }
     a->scene.request_id = span_str(a->request_id);
     buf_fini(&own);
@@ -292,6 +285,8 @@ static bool choose(struct act *a)
             a, "body", a->route->dispatch.field, "Unknown message type: there is no such one");
     if (!check_role(a, chosen.action) || !check_fields(a, chosen.action))
         return false;
+    if (chosen.one && chosen.one->has_reply)
+        a->reply_form = &chosen.one->reply;
     if (chosen.one && chosen.one->route >= 0)
         return become(a, chosen.one);
     a->action = chosen.action;
@@ -372,6 +367,24 @@ bool endpoint_request(struct serve *s, struct conn *c, const struct http_head *h
         act_finish(s, c, a);
     }
     return true;
+}
+
+void endpoint_message(struct serve *s, const struct endpoint_message *m)
+{
+    struct act *a = act_new(s, NULL, m->route);
+    caller_copy(&a->caller, m->caller);
+    a->socket = m->socket;
+    a->is_quiet = m->is_quiet;
+    bool ok = check_role(a, a->action) && check_rate(s, a) && take_body(a, m->body);
+    if (ok) {
+        name_request(a);
+        ok = check_fields(a, a->action) && choose(a) && run(s, a);
+    }
+    if (!ok || !a->is_asking || a->action->upstream.is_async) {
+        act_write_reply(a);
+        bridge_answer(s, a);
+    }
+    act_drop(a);
 }
 
 bool endpoint_refuse(struct serve *s, struct conn *c, const struct http_head *head, int status)

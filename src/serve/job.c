@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "serve/act.h"
+#include "serve/bridge.h"
 #include "wire/json.h"
 
 enum { ERROR_TEXT = 200 };
@@ -65,7 +66,7 @@ void job_ask_upstream(struct serve *s, struct act *a)
     add_question(a, &x->body);
     a->is_asking = true;
     act_list(s, a);
-    if (!u->is_async)
+    if (!u->is_async && a->call)
         a->call->n_left++; // the reply waits
     s->house->tell(s->house->courier, &x->mail);
 }
@@ -202,7 +203,7 @@ static void take_status(struct act *a, const struct json *status)
 /* Somebody waits for what the upstream says. */
 static bool is_owed(const struct act *a)
 {
-    return a->call && !a->action->upstream.is_async;
+    return (a->call || a->socket.nonce) && !a->action->upstream.is_async;
 }
 
 static void succeed(struct serve *s, struct act *a, const struct upstream_reply *r)
@@ -307,8 +308,10 @@ void jobs_receive(struct serve *s, struct exchange_answer *answer)
         a->scene.now_ms = clock_wall_ms();
         conclude(s, a, answer);
         a->scene.upstream = (struct json){0}; // its text goes
-        if (is_owed(a))
+        if (is_owed(a) && a->call)
             call_settle(s, conn_at(s, a->conn));
+        else if (is_owed(a))
+            bridge_answer(s, a);
         act_unlist(s, a);
     }
     exchange_answer_free(answer);

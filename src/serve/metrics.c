@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "gateway/tally.h"
+#include "serve/bridge.h"
 #include "serve/session.h"
 
 enum { APPS_SHOWN = 100 }; // a label for each of more apps would drown the others
@@ -110,7 +111,8 @@ static void add_sessions(const struct house *house, struct buf *out)
         [TRANSPORT_STREAMING] = "xhr_streaming",
         [TRANSPORT_POLLING] = "xhr_polling",
         [TRANSPORT_SOCKJS] = "sockjs",
-        [TRANSPORT_EVENTS] = "events"};
+        [TRANSPORT_EVENTS] = "events",
+        [TRANSPORT_LEGACY] = "legacy"};
     help(out, "sessions", "gauge", "Channels connections, by what carries them");
     for (int t = 0; t < TRANSPORTS; t++)
         for (unsigned w = 0; w < house->n_workers; w++)
@@ -341,6 +343,7 @@ void metrics_write(struct serve *s, struct buf *out)
     add_gauges(s->house, out);
     add_sessions(s->house, out);
     add_active_users(s->house, out);
+    bridge_add_metrics(s->house, out);
     add_counters(s->house, out);
     add_closes(s->house, out);
     add_statuses(s->house, out);

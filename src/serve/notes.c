@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "gateway/tally.h"
+#include "serve/bridge.h"
 #include "serve/session.h"
 #include "wire/json.h"
 
@@ -187,7 +188,12 @@ static uint32_t visit(
         return is_theirs &&
                hub_is_subscribed(s->hub, session->index, session->app, scan->channel, &name);
     case SCAN_LEAVE:
-        return is_theirs && hub_unsubscribe(s->hub, session->index, session->app, scan->channel);
+        if (!is_theirs ||
+            !hub_unsubscribe(s->hub, session->index, session->app, scan->channel))
+            return 0;
+        if (session->transport == TRANSPORT_LEGACY)
+            bridge_left(s, session, scan->channel);
+        return 1;
     case SCAN_CLOSE:
         if (is_theirs)
             session_close(s, session, CLOSE_TERMINATED, 0);

@@ -11,6 +11,7 @@
 #include "serve/api.h"
 #include "serve/api_auth.h"
 #include "serve/assets.h"
+#include "serve/bridge.h"
 #include "serve/conn.h"
 #include "serve/fallback.h"
 #include "serve/metrics.h"
@@ -160,16 +161,17 @@ static struct span offered_protocol(const struct http_head *head)
     return n > 0 && n <= 128 ? span_of(offer.p, n) : span_of(NULL, 0);
 }
 
-static struct span write_101(const struct http_head *head, char out[512])
+struct span route_101(const struct http_head *head, const char *more, char out[ROUTE_101])
 {
     char accept[WS_ACCEPT];
     struct span protocol = offered_protocol(head);
     ws_accept(head->ws_key, accept);
-    int n = snprintf(out, 512,
+    int n = snprintf(out, ROUTE_101,
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Accept: %.*s\r\n%s%.*s%s\r\n",
+        "Sec-WebSocket-Accept: %.*s\r\n%s%.*s%s%s\r\n",
         WS_ACCEPT, accept, protocol.len ? "Sec-WebSocket-Protocol: " : "", SPAN(protocol),
-        protocol.len ? "\r\n" : "");
+        protocol.len ? "\r\n" : "", more ? more : "");
+    ENSURE(n > 0 && n < ROUTE_101);
     return span_of(out, (size_t)n);
 }
 
@@ -208,25 +210,23 @@ int route_protocol(struct span query)
     return is_given ? (int)version : -1;
 }
 
-static void open_session(struct serve *s, struct conn *c, const struct http_head *head,
-    const struct session_claim *claim)
+struct session *route_open_session(struct serve *s, struct conn *c, const struct http_head *head,
+    struct session_opts *opts, const char *more)
 {
-    char text[512];
+    char text[ROUTE_101];
     /* Answers to requests before this one leave first: the session has an outbox of its own. */
     conn_flush(s, c);
     if (c->out.bytes || c->state != CONN_HEAD) {
-        app_disconnect(claim->app->slot);
+        app_disconnect(opts->app);
         conn_kill(s, c);
-        return;
+        return NULL;
     }
     conn_become(s, c, CONN_STREAM);
-    struct session_opts opts = {.app = claim->app->slot,
-        .wire = conn_wire(c),
-        .at = c->index,
-        .audience = AUDIENCE_WS,
-        .protocol = (uint8_t)(claim->protocol == -1 ? 7 : claim->protocol),
-        .is_tls = claim->is_tls};
-    c->session = session_open(s, &opts, write_101(head, text))->index;
+    opts->wire = conn_wire(c);
+    opts->at = c->index;
+    struct session *session = session_open(s, opts, route_101(head, more, text));
+    c->session = session->index;
+    return session;
 }
 
 bool route_is_full(const struct serve *s)
@@ -240,7 +240,7 @@ static void upgrade_app(
     struct serve *s, struct conn *c, const struct http_head *head, struct span key_text)
 {
     struct buf key = {0};
-    char text[512];
+    char text[ROUTE_101];
     if (!http_decode(key_text, false, &key))
         key.len = 0;
     struct session_claim claim = {.app = config_app_by_key(s->config, buf_span(&key)),
@@ -249,13 +249,17 @@ static void upgrade_app(
         .protocol = route_protocol(head->query)};
     enum close_reason why = route_is_full(s) ? CLOSE_OVER_CAPACITY : session_check(&claim);
     if (why == CLOSE_REASONS) {
-        open_session(s, c, head, &claim);
+        struct session_opts opts = {.app = claim.app->slot,
+            .audience = AUDIENCE_WS,
+            .protocol = (uint8_t)(claim.protocol == -1 ? 7 : claim.protocol),
+            .is_tls = claim.is_tls};
+        (void)route_open_session(s, c, head, &opts, NULL);
     } else {
         struct buf sentence = {0};
         session_refusal(why, buf_span(&key), &sentence);
         if (claim.app)
             app_count(&app_usage(claim.app->slot)->refused, 1);
-        conn_send(s, c, write_101(head, text));
+        conn_send(s, c, route_101(head, NULL, text));
         bool wants_event = claim.protocol >= 0 && claim.protocol < 6;
         refuse_session(s, c, why, buf_span(&sentence), wants_event);
         buf_fini(&sentence);
@@ -265,7 +269,7 @@ static void upgrade_app(
 
 static void upgrade(struct serve *s, struct conn *c, const struct http_head *head, struct span path)
 {
-    char text[512];
+    char text[ROUTE_101];
     struct fallback_path fallback;
     c->flags &= (uint16_t)~CONN_LAST;
     if (!span_is(head->ws_version, "13")) {
@@ -275,16 +279,16 @@ static void upgrade(struct serve *s, struct conn *c, const struct http_head *hea
         c->flags |= CONN_LAST;
         reply_with(s, c, head->method != HTTP_GET ? 405 : 400, NULL);
     } else if (s->config->debug.echo_path[0] && span_is(path, s->config->debug.echo_path)) {
-        conn_send(s, c, write_101(head, text));
+        conn_send(s, c, route_101(head, NULL, text));
         conn_become(s, c, CONN_STREAM);
         c->flags |= CONN_ECHO;
     } else if (fallback_path(path, &fallback) && fallback.verb == FALLBACK_WEBSOCKET) {
-        conn_send(s, c, write_101(head, text));
+        conn_send(s, c, route_101(head, NULL, text));
         sockjs_begin(s, c, head->origin);
     } else if (span_starts(path, "/app/") && !memchr(path.p + 5, '/', path.len - 5)) {
         upgrade_app(s, c, head, span_from(path, 5));
-    } else {
-        conn_send(s, c, write_101(head, text));
+    } else if (!bridge_upgrade(s, c, head, path)) {
+        conn_send(s, c, route_101(head, NULL, text));
         refuse_session(
             s, c, CLOSE_PATH_NOT_FOUND, span_str(close_sentence(CLOSE_PATH_NOT_FOUND)), false);
     }
@@ -439,6 +443,8 @@ void route_request(struct serve *s, struct conn *c, const struct http_head *head
     if (head->wants_websocket)
         upgrade(s, c, head, is_ours ? path : span_str("/"));
     else if (is_ours && endpoint_request(s, c, head, path, body))
+        return;
+    else if (is_ours && bridge_request(s, c, head, path))
         return;
     else if (head->method == HTTP_OPTIONS)
         fallback_preflight(s, c, head);

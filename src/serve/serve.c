@@ -49,7 +49,7 @@ static void update_time(struct serve *s)
 {
     s->now_us = clock_us();
     s->now_ms = (uint32_t)(s->now_us / 1000);
-    hub_now(s->hub, s->now_us);
+    hub_now(s->hub, s->now_us, clock_wall_ms());
 }
 
 static void listen_on(struct serve *s, bool on)

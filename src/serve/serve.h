@@ -73,6 +73,7 @@ enum transport {
     TRANSPORT_POLLING,
     TRANSPORT_SOCKJS,
     TRANSPORT_EVENTS,
+    TRANSPORT_LEGACY,
     TRANSPORTS
 };
 
@@ -108,6 +109,7 @@ struct house {
     const struct fact_counts *fact_counts; // the courier's
     struct quota *quota;                   // calls of the application's endpoints
     struct tally *users;                   // whom the gateway has authorised and who is here
+    struct ledger *ledger;                 // who is on the legacy endpoints
 };
 
 /* A wire handle (hub_flush) is a descriptor, or with this bit the index of a conn whose bytes
@@ -130,7 +132,7 @@ struct serve {
     struct map fallback_names;
     struct map notes; // notes.h
     struct list acts; // act.h: those with work left
-    uint64_t n_acts_ever;
+    uint64_t n_acts_ever, n_visits_ever;
     uint32_t *numbers_ms; // by route: when server metrics were last published
     struct list lists[CONN_STATES];
     struct serve_stats stats;

@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/rand.h"
 #include "base/text.h"
+#include "serve/bridge.h"
 #include "serve/conn.h"
 #include "serve/fallback.h"
 #include "serve/notes.h"
@@ -125,7 +126,10 @@ struct session *session_open(struct serve *s, const struct session_opts *opts, s
         out, span_of(id, session_id(s, session, id)), s->config->limits.activity_timeout_s);
     if (head.len)
         hub_send_raw(s->hub, index, head);
-    hub_send(s->hub, index, buf_span(out));
+    if (opts->bridge)
+        session->bridge = opts->bridge;
+    else
+        hub_send(s->hub, index, buf_span(out));
     session->state = SESSION_OPEN;
     serve_count(s, COUNTER_SESSIONS_OPENED, 1);
     counter_add(&s->stats.sessions[opts->transport], 1);
@@ -196,6 +200,8 @@ void session_close(struct serve *s, struct session *session, enum close_reason w
     session->state = SESSION_CLOSING;
     counter_add(&s->stats.closes[why], 1);
     log_close(s, session, why, code);
+    if (session->bridge && session->transport == TRANSPORT_LEGACY)
+        bridge_forget(s, session);
     hub_close(s->hub, session->index, is_fallback ? &rest : is_dead ? NULL : &c->out);
     notes_forget(s, session->index);
     free(session->rate);
@@ -217,7 +223,9 @@ void session_close(struct serve *s, struct session *session, enum close_reason w
 
 void session_resume(struct serve *s, struct session *session)
 {
-    if (session->flags & SESSION_FALLBACK)
+    if (session->transport == TRANSPORT_LEGACY)
+        bridge_resume(s, session);
+    else if (session->flags & SESSION_FALLBACK)
         fallback_resume(s, fallback_at(s, session->at));
     else if (session->at != SLAB_NONE)
         conn_resume(s, conn_at(s, session->at));
@@ -236,7 +244,7 @@ void session_pong(struct serve *s, struct session *session, struct span payload)
 
 /* --- clocks ------------------------------------------------------------------------------------------------------------ */
 
-static void check_silence(struct serve *s, struct session *session)
+void session_check_silence(struct serve *s, struct session *session)
 {
     const struct config_limits *limits = &s->config->limits;
     if (session->flags & SESSION_FALLBACK) {
@@ -268,6 +276,8 @@ void session_sweep(struct serve *s, struct session *session)
     else if (app->auth_required && !hub_is_authorised(s->hub, session->index) &&
              s->now_ms - session->opened_ms >= app->auth_timeout_s * 1000)
         session_close(s, session, CLOSE_UNAUTHORIZED, 0);
+    else if (session->transport == TRANSPORT_LEGACY)
+        bridge_sweep(s, session);
     else
-        check_silence(s, session);
+        session_check_silence(s, session);
 }

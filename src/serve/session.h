@@ -34,7 +34,10 @@ struct session {
     uint32_t app; // slot
     uint32_t opened_ms, heard_ms, pinged_ms;
     uint8_t state, flags, protocol, transport;
-    struct rate *rate; // NULL until the first client event
+    union {
+        struct rate *rate;            // NULL until the first client event
+        struct bridge_socket *bridge; // of TRANSPORT_LEGACY; owned
+    };
 };
 
 /* What a session's transport must know about its start. */
@@ -47,6 +50,7 @@ struct session_opts {
     enum audience audience;
     uint8_t protocol;
     bool is_tls;
+    struct bridge_socket *bridge; // taken; a legacy client greets otherwise
 };
 
 static inline struct session *session_at(const struct serve *s, uint32_t index)
@@ -55,7 +59,8 @@ static inline struct session *session_at(const struct serve *s, uint32_t index)
 }
 
 /* The connection counts against the app's quota already (app_connect); the session gives it
- * back.  head, when not empty, goes out before connection_established. */
+ * back.  head, when not empty, goes out before connection_established, which a legacy client
+ * does not get. */
 struct session *session_open(struct serve *s, const struct session_opts *opts, struct span head);
 
 /* One message from the client.  Afterwards the session may be waiting, or gone. */
@@ -70,6 +75,7 @@ void session_close(struct serve *s, struct session *session, enum close_reason w
 
 /* Looks at the session's clocks.  Afterwards it may be gone. */
 void session_sweep(struct serve *s, struct session *session);
+void session_check_silence(struct serve *s, struct session *session); // pings and pongs alone
 
 /* The wait is over, or output has drained: what was kept of its input is taken up again. */
 void session_resume(struct serve *s, struct session *session);

@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "base/text.h"
+#include "serve/bridge.h"
 #include "serve/notes.h"
 #include "wire/pusher.h"
 
@@ -544,7 +545,9 @@ void session_message(struct serve *s, struct session *session, struct span text)
      * more than its own length, a few times over. */
     s->scratch.len = 0;
     (void)buf_room(&s->scratch, text.len * 4 + 256);
-    if (pusher_read(text, &s->scratch, &m)) {
+    if (session->transport == TRANSPORT_LEGACY) {
+        bridge_message(s, session, text);
+    } else if (pusher_read(text, &s->scratch, &m)) {
         dispatch(s, session, &m);
     } else {
         serve_count(s, COUNTER_BAD_MESSAGES, 1);

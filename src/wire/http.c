@@ -203,6 +203,8 @@ static int take_value(
         seen->websocket |= http_has_token(value, "websocket");
     else if (text_eq_nocase(name, "sec-websocket-protocol") && !head->ws_protocol.p)
         head->ws_protocol = value; // may be sent as several headers: the first offer decides
+    else if (text_eq_nocase(name, "cookie") && !head->cookie.p)
+        head->cookie = value;
     return 0;
 }
 

@@ -36,6 +36,7 @@ struct http_head {
     struct span ws_key, ws_version, ws_protocol;
     struct span request_headers; // Access-Control-Request-Headers
     struct span socket_id;       // X-Socket-Id
+    struct span cookie;          // the first of its kind
 };
 
 /* Looks for a whole head at the start of in.  *scanned is 0 at first and remembers, between

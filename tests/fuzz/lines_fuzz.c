@@ -48,7 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     size_t room = audience_room(AUDIENCE_LINE, text);
     char *frame = mem_alloc(2 * room);
-    size_t n = audience_encode(AUDIENCE_LINE, frame, text);
+    size_t n = audience_encode(AUDIENCE_LINE, frame, text, 0);
     ENSURE(n <= room);
     memcpy(frame + n, frame, n);
     struct span all = span_of(frame, 2 * n);

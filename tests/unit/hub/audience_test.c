@@ -14,7 +14,7 @@ static struct span encode(enum audience audience, struct span text, bool is_line
     static char shown[70000];
     size_t room = is_line ? text.len + AUDIENCE_EXTRA : audience_room(audience, text);
     char *out = mem_alloc(room);
-    size_t n = is_line ? audience_line(audience, out, text) : audience_encode(audience, out, text);
+    size_t n = is_line ? audience_line(audience, out, text) : audience_encode(audience, out, text, 0);
     CHECK(n <= room);
     ENSURE(n <= sizeof shown);
     memcpy(shown, out, n);
@@ -57,11 +57,25 @@ TEST(every_length_fits_into_the_room_that_was_asked_for)
             size_t len = ends ? lengths[i] : lengths[i] / 2; // a quote becomes two characters
             for (int a = 0; a < AUDIENCES; a++) {
                 struct span s = span_of(text, len);
-                CHECK(encode((enum audience)a, s, false).len >= len);
+                size_t n = encode((enum audience)a, s, false).len;
+                CHECK(audience_is_legacy((enum audience)a) ? n == 0 : n >= len); // no event
                 CHECK(encode((enum audience)a, s, true).len >= len);
             }
         }
     }
+}
+
+TEST(a_legacy_client_gets_a_frame_of_its_own_and_nothing_of_the_protocol)
+{
+    struct span event = span_str("{\"event\":\"e\",\"channel\":\"public-a\",\"data\":\"{}\"}");
+    CHECK_SPAN(encode(AUDIENCE_LEGACY, event, false),
+        "\x81\x58{\"type\":\"e\",\"channel\":\"a\",\"data\":{},\"payload\":{},\"timestamp\":"
+        "\"1970-01-01T00:00:00.000Z\"}");
+    for (int a = AUDIENCE_LEGACY; a < AUDIENCES; a++)
+        CHECK_EQ(encode((enum audience)a,
+                       span_str("{\"event\":\"pusher_internal:x\",\"channel\":\"public-a\"}"), false)
+                       .len,
+            0);
 }
 
 int main(void)
@@ -69,6 +83,7 @@ int main(void)
     RUN(each_audience_has_its_encoding);
     RUN(a_line_end_between_tokens_does_not_end_an_event_of_a_stream);
     RUN(a_line_is_framed_for_those_who_hear_it);
+    RUN(a_legacy_client_gets_a_frame_of_its_own_and_nothing_of_the_protocol);
     RUN(every_length_fits_into_the_room_that_was_asked_for);
     return test_end();
 }

@@ -199,7 +199,7 @@ TEST(a_cached_event_lives_for_its_time_and_no_longer)
         CHECK_EQ(w.answer.ttl_s, 60);
         w.now_us += 1;
         for (unsigned i = 0; i < HUBS; i++)
-            hub_now(w.hubs[i], w.now_us);
+            hub_now(w.hubs[i], w.now_us, 0);
         CHECK_STR(cached("cache-x"), "\"1\"");
         CHECK_EQ(w.answer.ttl_s, 60); // a second that has begun counts
         w.now_us -= 1;
@@ -223,7 +223,7 @@ TEST(what_has_expired_is_not_told_even_before_it_is_thrown_away)
     settle();
     w.now_us += 60 * 1000000;
     for (unsigned i = 0; i < HUBS; i++)
-        hub_now(w.hubs[i], w.now_us); // no tick
+        hub_now(w.hubs[i], w.now_us, 0); // no tick
     CHECK_STR(cached("cache-x"), "");
     enter(0, 1, "cache-x");
     CHECK_EQ(count(0, "cache_miss"), 1);

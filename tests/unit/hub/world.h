@@ -134,7 +134,7 @@ static inline void pass_s(unsigned s)
     w.now_us += (uint64_t)s * 1000000;
     for (unsigned i = 0; i < HUBS; i++) {
         w.posting = i;
-        hub_now(w.hubs[i], w.now_us);
+        hub_now(w.hubs[i], w.now_us, 0);
         hub_tick(w.hubs[i]);
     }
     settle();
@@ -154,7 +154,7 @@ static inline void start(unsigned seed)
             .post = world_post};
         w.hubs[i] = hub_new(&setup);
         hub_use_apps(w.hubs[i], &app, 1);
-        hub_now(w.hubs[i], w.now_us);
+        hub_now(w.hubs[i], w.now_us, 0);
     }
 }
 

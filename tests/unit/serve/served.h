@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "config.h"
 #include "gateway/quota.h"
+#include "gateway/ledger.h"
 #include "gateway/tally.h"
 #include "net/pair.h"
 #include "serve/conn.h"
@@ -59,7 +60,8 @@ static inline void start_with(struct setting setting)
         .capacity = 1000,
         .is_ready = true,
         .quota = quota_new(),
-        .users = tally_new()};
+        .users = tally_new(),
+        .ledger = ledger_new()};
     for (unsigned i = 0; i < served.house.n_workers; i++) {
         struct serve_setup setup = {.worker = i,
             .house = &served.house,
@@ -101,7 +103,7 @@ static inline void pass_ms(uint32_t ms)
         struct serve *s = served.workers[i];
         s->now_us += (uint64_t)ms * 1000;
         s->now_ms += ms;
-        hub_now(s->hub, s->now_us);
+        hub_now(s->hub, s->now_us, 0);
         for (int phase = 0; phase < SWEEP_PHASES; phase++) {
             s->swept_ms = s->now_ms - 1000;
             serve_timers(s);
@@ -140,6 +142,7 @@ static inline void end(void)
     serve_free_all(&served.house);
     quota_free(served.house.quota);
     tally_free(served.house.users);
+    ledger_free(served.house.ledger);
     CHECK_EQ(served.house.n_conns, 0);
     config_drop(served.config);
 }
