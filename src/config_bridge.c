@@ -52,7 +52,8 @@ static bool read_token(void *ctx, const struct pairs *p, struct err *err)
            fail_here(p, err, "expected optional or required");
 }
 
-static bool read_who(struct gateway_reader *r, const struct pairs *p, struct who *who, struct err *err)
+static bool read_who(
+    struct gateway_reader *r, const struct pairs *p, struct who *who, struct err *err)
 {
     *who = (struct who){0};
     return gateway_who(r->gateway, p, who, err);
@@ -75,8 +76,8 @@ static bool read_status(void *ctx, const struct pairs *p, struct err *err)
 
 static bool read_roles(void *ctx, const struct pairs *p, struct err *err)
 {
-    static const struct group_part parts[] = {
-        {"broadcast", read_broadcast}, {"user_message", read_user_message}, {"status", read_status}};
+    static const struct group_part parts[] = {{"broadcast", read_broadcast},
+        {"user_message", read_user_message}, {"status", read_status}};
     static const struct group group = {"gateway.legacy.roles.", parts, COUNT_OF(parts)};
     return group_read(&group, p->file, p->value, ctx, err);
 }
@@ -182,11 +183,14 @@ static bool check(const struct gateway *g, const struct pairs *p, struct err *er
     const struct bridge *b = g->bridge;
     const struct route *analytics = bridge_route(g->routes, g->n_routes, b->analytics);
     if (b->is_on[BRIDGE_ENVIRONMENT] && !bridge_route(g->routes, g->n_routes, b->environment))
-        return fail_here(p, err, "the endpoint 'environment' needs the route that routes.environment names");
-    if (b->is_on[BRIDGE_ANALYTICS] && (!analytics || !analytics->action.n_publishes ||
-                                          !name_is_fixed(&analytics->action.publishes[0].channels[0])))
+        return fail_here(
+            p, err, "the endpoint 'environment' needs the route that routes.environment names");
+    if (b->is_on[BRIDGE_ANALYTICS] &&
+        (!analytics || !analytics->action.n_publishes ||
+            !name_is_fixed(&analytics->action.publishes[0].channels[0])))
         return fail_here(p, err,
-            "the endpoint 'analytics' needs a route, named by routes.analytics, that publishes to a "
+            "the endpoint 'analytics' needs a route, named by routes.analytics, that publishes to "
+            "a "
             "channel without variables");
     return true;
 }

@@ -151,7 +151,8 @@ static void print_legacy(const struct gateway *g)
     const struct bridge *b = g->bridge;
     printf("  legacy:\n    endpoints:\n");
     for (int i = 0; i < BRIDGE_ENDPOINTS; i++)
-        printf("      %s: %s\n", bridge_word((enum bridge_endpoint)i), b->is_on[i] ? "true" : "false");
+        printf(
+            "      %s: %s\n", bridge_word((enum bridge_endpoint)i), b->is_on[i] ? "true" : "false");
     printf("    token: %s\n    roles:\n", b->needs_token ? "required" : "optional");
     print_who("      broadcast", g, &b->broadcast);
     print_who("      user_message", g, &b->user_message);

@@ -47,5 +47,6 @@ void rand_uuid(char out[RAND_UUID])
     b[8] = (unsigned char)((b[8] & 0x3f) | 0x80);
     text_hex(hex, b, sizeof b);
     hex[32] = '\0';
-    snprintf(out, RAND_UUID, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+    snprintf(
+        out, RAND_UUID, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
 }

@@ -87,8 +87,8 @@ void bridge_finish(struct bridge *b)
     if (b->sunset_http)
         buf_addf(&out, "Sunset: %s\r\n", b->sunset_http);
     if (b->link)
-        buf_addf(&out, "Link: <%s>; rel=\"deprecation\"\r\nX-Migration-Guide: %s\r\n", b->link,
-            b->link);
+        buf_addf(
+            &out, "Link: <%s>; rel=\"deprecation\"\r\nX-Migration-Guide: %s\r\n", b->link, b->link);
     buf_addf(&out, "X-Alternative: %s\r\n", b->alternative ? b->alternative : "pusher");
     b->headers = mem_dup(out.p, out.len);
     buf_fini(&out);

@@ -34,9 +34,9 @@ struct bridge {
     char *sunset, *sunset_http; // the day, and as a header has it; or NULL
     char *link, *alternative;
     uint32_t connections, messages_per_min;
-    uint32_t stale_s, idle_s;                 // without a ping; without any message
-    char *message, *environment, *analytics;  // names of routes
-    char *headers;                            // lines of every answer of these endpoints
+    uint32_t stale_s, idle_s;                // without a ping; without any message
+    char *message, *environment, *analytics; // names of routes
+    char *headers;                           // lines of every answer of these endpoints
 };
 
 struct bridge *bridge_new(void); // with the defaults

@@ -36,7 +36,7 @@ struct gateway {
     struct route *routes;
     size_t n_routes;
     struct bridge *bridge; // NULL = there are no legacy endpoints
-    struct buf openapi; // the routes, as a document
+    struct buf openapi;    // the routes, as a document
 };
 
 struct gateway *gateway_new(void);

@@ -30,13 +30,13 @@ struct act {
     struct scene scene;
     struct buf body, query, path, metrics, authorization; // what the scene looks at
     char request_id[REQUEST_ID_MAX + 1];
-    struct buf channel;        // of the first event
-    struct session_ref except; // the caller's own socket; nonce 0 = none named
-    uint32_t conn, serial;     // who is to be answered
-    struct call *call;         // NULL once it has been, or the connection has gone
-    struct session_ref socket; // a legacy client that is to be answered; nonce 0 = none
+    struct buf channel;                // of the first event
+    struct session_ref except;         // the caller's own socket; nonce 0 = none named
+    uint32_t conn, serial;             // who is to be answered
+    struct call *call;                 // NULL once it has been, or the connection has gone
+    struct session_ref socket;         // a legacy client that is to be answered; nonce 0 = none
     const struct template *reply_form; // of the case; NULL = the route's
-    int status;                // of the reply
+    int status;                        // of the reply
     struct buf reply;
     char headers[ACT_HEADERS];
     char origin[256];          // of the page that asks; "" = none

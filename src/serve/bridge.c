@@ -201,7 +201,7 @@ static void refuse_caller(struct serve *s, struct conn *c, const struct http_hea
 {
     bool is_missing = result == JWT_OK;
     struct buf out = {0};
-    const char *reason = is_missing ? "Authentication token required"
+    const char *reason = is_missing                 ? "Authentication token required"
                          : result == JWT_NO_SUBJECT ? "Invalid token payload"
                                                     : "Invalid authentication token";
     uint16_t code = CLOSE_POLICY;
@@ -266,8 +266,8 @@ static void add_user(const struct bridge_socket *socket, struct buf *out)
 void bridge_add_session_id(const struct bridge_socket *socket, struct buf *out)
 {
     struct buf id = {0};
-    buf_addf(&id, "ws_%.*s_%lld", SPAN(socket->caller.id),
-        (long long)(socket->opened_wall_ms / 1000));
+    buf_addf(
+        &id, "ws_%.*s_%lld", SPAN(socket->caller.id), (long long)(socket->opened_wall_ms / 1000));
     buf_add_str(out, ",\"session_id\":");
     json_quote(out, buf_span(&id));
     buf_fini(&id);
@@ -281,8 +281,8 @@ static void greet_plain(struct serve *s, struct session *session, struct buf *ou
         bridge_add_now(out);
         bridge_add_session_id(socket, out);
         add_user(socket, out);
-        buf_add_str(out,
-            ",\"features\":[\"token_refresh\",\"real_time_updates\",\"secure_messaging\"]}");
+        buf_add_str(
+            out, ",\"features\":[\"token_refresh\",\"real_time_updates\",\"secure_messaging\"]}");
         bridge_say(s, session, out);
         out->len = 0;
     }
@@ -290,9 +290,8 @@ static void greet_plain(struct serve *s, struct session *session, struct buf *ou
     buf_add_str(out, ",\"client_id\":");
     json_quote(out, span_str(socket->client_id));
     bridge_add_now(out);
-    buf_add_str(out,
-        ",\"server_info\":{\"version\":\"1.0.0\",\"features\":[\"real_time_updates\","
-        "\"multi_channel\",\"user_messaging\"]}}");
+    buf_add_str(out, ",\"server_info\":{\"version\":\"1.0.0\",\"features\":[\"real_time_updates\","
+                     "\"multi_channel\",\"user_messaging\"]}}");
 }
 
 static void greet_roblox(const struct bridge_socket *socket, struct buf *out)
@@ -478,8 +477,8 @@ static bool check_arrival(
     const struct bridge *b = a->gateway->bridge;
     bool is_given;
     enum jwt_result result = read_caller(a, head, &is_given);
-    bool is_optional = a->endpoint == BRIDGE_NATIVE ||
-                       (a->endpoint <= BRIDGE_CLIENT && !b->needs_token);
+    bool is_optional =
+        a->endpoint == BRIDGE_NATIVE || (a->endpoint <= BRIDGE_CLIENT && !b->needs_token);
     if (result != JWT_OK || (!is_given && !is_optional)) {
         refuse_caller(s, c, head, a, result);
         return false;
@@ -496,8 +495,8 @@ static bool check_arrival(
 
 /* --- the door -------------------------------------------------------------------------------------------------- */
 
-static void reply_json(struct serve *s, struct conn *c, int status, const struct buf *body,
-    const char *more)
+static void reply_json(
+    struct serve *s, struct conn *c, int status, const struct buf *body, const char *more)
 {
     struct buf headers = {0};
     if (more)
@@ -603,7 +602,8 @@ void bridge_expire(struct serve *s, struct session *session)
     struct bridge_socket *socket = session->bridge;
     struct buf out = {0};
     if (bridge_in_envelope(socket)) {
-        buf_add_str(&out, "{\"type\":\"error\",\"payload\":{\"error\":\"Message authentication failed\"}");
+        buf_add_str(
+            &out, "{\"type\":\"error\",\"payload\":{\"error\":\"Message authentication failed\"}");
         bridge_end_envelope(socket, &out);
     } else {
         bridge_begin(&out, "error");
@@ -614,8 +614,8 @@ void bridge_expire(struct serve *s, struct session *session)
     serve_count(s, COUNTER_LEGACY_EXPIRED, 1);
     bridge_say(s, session, &out);
     buf_fini(&out);
-    session_close(s, session, CLOSE_LEGACY_EXPIRED,
-        socket->endpoint <= BRIDGE_CLIENT ? 0 : CLOSE_POLICY);
+    session_close(
+        s, session, CLOSE_LEGACY_EXPIRED, socket->endpoint <= BRIDGE_CLIENT ? 0 : CLOSE_POLICY);
 }
 
 void bridge_sweep(struct serve *s, struct session *session)

@@ -54,8 +54,8 @@ static void PRINTF_LIKE(2, 3) deny(struct joining *j, const char *format, ...)
     add_item(&j->denied, name_now(j));
 }
 
-static void deny_by_rule(
-    struct serve *s, const struct bridge_socket *socket, struct joining *j, const struct decision *d)
+static void deny_by_rule(struct serve *s, const struct bridge_socket *socket, struct joining *j,
+    const struct decision *d)
 {
     const struct policy *policy = &s->config->gateway->policy;
     const char *role =
@@ -86,8 +86,7 @@ static void joined(struct serve *s, struct session *session, struct joining *j, 
 static void judge(struct serve *s, struct session *session, struct joining *j)
 {
     struct span member;
-    if (hub_is_subscribed(
-            s->hub, session->index, session->app, buf_span(&j->channel), &member))
+    if (hub_is_subscribed(s->hub, session->index, session->app, buf_span(&j->channel), &member))
         joined(s, session, j, true);
     else
         deny(j, "The channel is full");
@@ -99,7 +98,8 @@ static void describe(struct serve *s, const struct bridge_socket *socket,
 {
     const struct gateway *g = s->config->gateway;
     struct scene scene = {.caller = &socket->caller, .now_ms = socket->opened_wall_ms};
-    template_write(rule && rule->has_user_info ? &rule->user_info : &g->policy.user_info, &scene, info);
+    template_write(
+        rule && rule->has_user_info ? &rule->user_info : &g->policy.user_info, &scene, info);
 }
 
 static bool check_channel(

@@ -88,7 +88,8 @@ static void say_status(struct serve *s, struct session *session)
     struct span channel;
     uint32_t at = 0;
     bridge_begin(&out, "auth_status_response");
-    buf_addf(&out, ",\"authenticated\":%s,\"client_id\":", socket->caller.is_known ? "true" : "false");
+    buf_addf(
+        &out, ",\"authenticated\":%s,\"client_id\":", socket->caller.is_known ? "true" : "false");
     json_quote(&out, span_str(socket->client_id));
     buf_add_str(&out, ",\"user_id\":");
     if (socket->caller.is_known)
@@ -120,8 +121,8 @@ static void leave_forbidden(struct serve *s, struct session *session)
     struct span channel;
     uint32_t at = 0;
     while (hub_next_channel(s->hub, session->index, &at, &channel)) {
-        struct decision d = policy_decide(&s->config->gateway->policy, &session->bridge->caller,
-            channel, POLICY_JOIN);
+        struct decision d = policy_decide(
+            &s->config->gateway->policy, &session->bridge->caller, channel, POLICY_JOIN);
         if (d.is_allowed)
             continue;
         char *name = mem_dup(channel.p, channel.len);
@@ -189,8 +190,8 @@ static void refresh(struct serve *s, struct session *session, const struct legac
 
 /* --- channels -------------------------------------------------------------------------------------------------- */
 
-static bool read_names(struct serve *s, struct session *session, const struct legacy_message *m,
-    struct buf *names)
+static bool read_names(
+    struct serve *s, struct session *session, const struct legacy_message *m, struct buf *names)
 {
     size_t n;
     switch (legacy_read_names(m, &s->scratch, names, &n)) {
@@ -277,14 +278,14 @@ static void send_event(
     struct asked *asked = mem_zero(sizeof *asked + x->name.len + 1);
     memcpy(asked->name, x->name.p, x->name.len);
     asked->is_broadcast = x->is_broadcast;
-    asked->is_among = hub_is_subscribed(
-        s->hub, session->index, session->app, buf_span(&x->channel), &member);
+    asked->is_among =
+        hub_is_subscribed(s->hub, session->index, session->app, buf_span(&x->channel), &member);
     if (x->data.p[0] == '"')
         buf_add_span(&string, buf_span(&x->data));
     else
         json_quote(&string, buf_span(&x->data));
-    struct frame *frame = pusher_event(
-        span_str(event), buf_span(&x->channel), buf_span(&string), span_of(NULL, 0));
+    struct frame *frame =
+        pusher_event(span_str(event), buf_span(&x->channel), buf_span(&string), span_of(NULL, 0));
     frame->accepted_us = s->now_us;
     frame->legacy = frame_new(x->legacy.len);
     memcpy(frame->legacy->text, x->legacy.p, x->legacy.len);
@@ -366,8 +367,8 @@ static bool check_role(struct serve *s, struct session *session, const struct wh
 }
 
 /* The channel that a broadcast names; false with an error sent. */
-static bool read_target(struct serve *s, struct session *session, const struct legacy_message *m,
-    struct sending *x)
+static bool read_target(
+    struct serve *s, struct session *session, const struct legacy_message *m, struct sending *x)
 {
     const struct gateway *g = s->config->gateway;
     struct json_field inside = {"channel", {0}};
@@ -382,8 +383,8 @@ static bool read_target(struct serve *s, struct session *session, const struct l
     }
     if (x->name.len <= LEGACY_NAME_CHARS)
         legacy_add_channel(x->name, false, &x->channel);
-    if (!pusher_channel(buf_span(&x->channel),
-            session_app(s, session)->limits.channel_name_chars, &x->traits)) {
+    if (!pusher_channel(buf_span(&x->channel), session_app(s, session)->limits.channel_name_chars,
+            &x->traits)) {
         bridge_fail(s, session, "Invalid channel name");
         return false;
     }
@@ -423,8 +424,8 @@ static void broadcast(struct serve *s, struct session *session, const struct leg
 }
 
 /* A user's name, also as a number. */
-static bool read_user(struct serve *s, struct session *session, const struct legacy_message *m,
-    struct sending *x)
+static bool read_user(
+    struct serve *s, struct session *session, const struct legacy_message *m, struct sending *x)
 {
     struct json_field field = {"target_user", {0}};
     json_fields(&m->root, &field, 1);
@@ -432,8 +433,8 @@ static bool read_user(struct serve *s, struct session *session, const struct leg
         json_fields(&m->payload, &field, 1);
     if (field.value.kind == JSON_NUMBER)
         x->name = field.value.raw;
-    else if (field.value.kind != JSON_STRING ||
-             !json_decode(&field.value, &s->scratch, &x->name) || !x->name.len) {
+    else if (field.value.kind != JSON_STRING || !json_decode(&field.value, &s->scratch, &x->name) ||
+             !x->name.len) {
         bridge_fail(s, session, "Target user required");
         return false;
     }
@@ -441,8 +442,8 @@ static bool read_user(struct serve *s, struct session *session, const struct leg
         buf_add_str(&x->channel, "private-user-");
         buf_add_span(&x->channel, x->name);
     }
-    if (pusher_channel(buf_span(&x->channel),
-            session_app(s, session)->limits.channel_name_chars, &x->traits))
+    if (pusher_channel(
+            buf_span(&x->channel), session_app(s, session)->limits.channel_name_chars, &x->traits))
         return true;
     bridge_fail(s, session, "Invalid target user");
     return false;
@@ -457,7 +458,8 @@ static void user_message(struct serve *s, struct session *session, const struct 
         check_size(s, session, data)) {
         bridge_begin(&x.data, "user_message");
         buf_add_str(&x.data, ",\"from\":");
-        json_quote(&x.data, socket->caller.is_known ? socket->caller.id : span_str(socket->client_id));
+        json_quote(
+            &x.data, socket->caller.is_known ? socket->caller.id : span_str(socket->client_id));
         buf_add_str(&x.data, ",\"data\":");
         buf_add_span(&x.data, data);
         bridge_add_now(&x.data);
@@ -494,8 +496,8 @@ static void add_payload(const struct legacy_message *m, struct buf *out)
 }
 
 /* The body that POST would have had. */
-static void add_body(struct serve *s, const struct route *route, const struct legacy_message *m,
-    struct buf *out)
+static void add_body(
+    struct serve *s, const struct route *route, const struct legacy_message *m, struct buf *out)
 {
     struct json_field id = {"request_id", {0}};
     struct buf channel = {0};
@@ -507,7 +509,8 @@ static void add_body(struct serve *s, const struct route *route, const struct le
     json_quote(out, m->type);
     buf_add_str(out, ",\"payload\":");
     add_payload(m, out);
-    if (m->channel.kind == JSON_STRING && json_decode(&m->channel, &s->scratch, &name) && name.len) {
+    if (m->channel.kind == JSON_STRING && json_decode(&m->channel, &s->scratch, &name) &&
+        name.len) {
         legacy_add_channel(name, false, &channel);
         buf_add_str(out, ",\"channel\":");
         json_quote(out, buf_span(&channel));
@@ -554,20 +557,19 @@ static void create_environment(
         if (fields[i].value.kind == JSON_ABSENT)
             json_fields(&m->payload, &fields[i], 1);
     buf_add_str(&body, "{\"environment_type\":");
-    buf_add_span(&body,
-        fields[0].value.kind == JSON_STRING ? fields[0].value.raw : span_str("\"default\""));
+    buf_add_span(
+        &body, fields[0].value.kind == JSON_STRING ? fields[0].value.raw : span_str("\"default\""));
     if (fields[1].value.kind != JSON_ABSENT)
         buf_addf(&body, ",\"spec\":{\"message\":%.*s}", SPAN(fields[1].value.raw));
     if (fields[2].value.kind == JSON_OBJECT)
         buf_addf(&body, ",\"config\":%.*s", SPAN(fields[2].value.raw));
     buf_add_char(&body, '}');
-    endpoint_message(s,
-        &(struct endpoint_message){
-            .route = bridge_route(g->routes, g->n_routes, g->bridge->environment),
-            .caller = &session->bridge->caller,
-            .socket = ref_of(s, session),
-            .body = buf_span(&body),
-            .is_quiet = true});
+    endpoint_message(s, &(struct endpoint_message){
+                            .route = bridge_route(g->routes, g->n_routes, g->bridge->environment),
+                            .caller = &session->bridge->caller,
+                            .socket = ref_of(s, session),
+                            .body = buf_span(&body),
+                            .is_quiet = true});
     buf_fini(&body);
 }
 
@@ -620,8 +622,8 @@ static void add_reply(const struct bridge_socket *socket, const struct act *a, s
     } else if (has_type) {
         buf_add_span(out, buf_span(&a->reply));
     } else {
-        buf_addf(out, "{\"type\":\"ack\",\"message\":\"ok\",\"request_id\":\"%s\",\"data\":",
-            a->request_id);
+        buf_addf(out,
+            "{\"type\":\"ack\",\"message\":\"ok\",\"request_id\":\"%s\",\"data\":", a->request_id);
         buf_add_span(out, buf_span(&a->reply));
         buf_add_char(out, '}');
     }

@@ -151,6 +151,6 @@ void bridge_add_metrics(const struct house *house, struct buf *out)
         "Of these, events that Channels clients hear as well");
     buf_addf(out, "carillon_legacy_parity_events_total %llu\n", (unsigned long long)parity.n_both);
     help(out, "legacy_messages_out_total", "counter", "Events written to legacy clients");
-    buf_addf(out, "carillon_legacy_messages_out_total %llu\n",
-        (unsigned long long)sum_delivered(house));
+    buf_addf(
+        out, "carillon_legacy_messages_out_total %llu\n", (unsigned long long)sum_delivered(house));
 }

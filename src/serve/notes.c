@@ -188,8 +188,7 @@ static uint32_t visit(
         return is_theirs &&
                hub_is_subscribed(s->hub, session->index, session->app, scan->channel, &name);
     case SCAN_LEAVE:
-        if (!is_theirs ||
-            !hub_unsubscribe(s->hub, session->index, session->app, scan->channel))
+        if (!is_theirs || !hub_unsubscribe(s->hub, session->index, session->app, scan->channel))
             return 0;
         if (session->transport == TRANSPORT_LEGACY)
             bridge_left(s, session, scan->channel);

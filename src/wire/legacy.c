@@ -133,8 +133,7 @@ static bool read_event(struct span text, struct event *e)
         {"event", {0}}, {"channel", {0}}, {"data", {0}}, {"user_id", {0}}};
     (void)buf_room(&e->scratch, 2 * text.len + 16); // what is decoded stays where it is
     if (!json_parse_fields(text, &root, fields, COUNT_OF(fields)) ||
-        fields[0].value.kind != JSON_STRING ||
-        span_starts(fields[0].value.raw, "\"pusher:") ||
+        fields[0].value.kind != JSON_STRING || span_starts(fields[0].value.raw, "\"pusher:") ||
         span_starts(fields[0].value.raw, "\"pusher_internal:"))
         return false;
     e->type = fields[0].value.raw;

@@ -1,4 +1,4 @@
-/* Who is on the legacy endpoints, and which path is which. */
+/* Who is on the legacy endpoints. */
 #include "base/base.h"
 
 #include "gateway/ledger.h"
@@ -63,32 +63,10 @@ TEST(it_is_told_as_json)
     ledger_free(l);
 }
 
-TEST(a_path_is_an_endpoints_the_fixed_ones_first)
-{
-    static const struct {
-        const char *path;
-        int endpoint;
-        const char *client;
-    } rows[] = {{"/ws", BRIDGE_WS, ""}, {"/ws/native", BRIDGE_NATIVE, ""},
-        {"/ws/roblox", BRIDGE_ROBLOX, ""}, {"/ws/analytics/realtime", BRIDGE_ANALYTICS, ""},
-        {"/api/v1/analytics/realtime", BRIDGE_ANALYTICS, ""},
-        {"/api/v1/environment/create", BRIDGE_ENVIRONMENT, ""}, {"/ws/me", BRIDGE_CLIENT, "me"},
-        {"/ws/", -1, ""}, {"/ws/a/b", -1, ""}, {"/wsx", -1, ""}, {"/", -1, ""}};
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        enum bridge_endpoint endpoint;
-        struct span client;
-        bool ok = bridge_find(span_str(rows[i].path), &endpoint, &client);
-        CHECK_EQ(ok ? (int)endpoint : -1, rows[i].endpoint);
-        if (ok)
-            CHECK_SPAN(client, rows[i].client);
-    }
-}
-
 int main(void)
 {
     hash_init();
     RUN(users_count_once_and_places_are_limited);
     RUN(it_is_told_as_json);
-    RUN(a_path_is_an_endpoints_the_fixed_ones_first);
     return test_end();
 }

@@ -14,7 +14,8 @@ static struct span encode(enum audience audience, struct span text, bool is_line
     static char shown[70000];
     size_t room = is_line ? text.len + AUDIENCE_EXTRA : audience_room(audience, text);
     char *out = mem_alloc(room);
-    size_t n = is_line ? audience_line(audience, out, text) : audience_encode(audience, out, text, 0);
+    size_t n =
+        is_line ? audience_line(audience, out, text) : audience_encode(audience, out, text, 0);
     CHECK(n <= room);
     ENSURE(n <= sizeof shown);
     memcpy(shown, out, n);
@@ -73,8 +74,8 @@ TEST(a_legacy_client_gets_a_frame_of_its_own_and_nothing_of_the_protocol)
         "\"1970-01-01T00:00:00.000Z\"}");
     for (int a = AUDIENCE_LEGACY; a < AUDIENCES; a++)
         CHECK_EQ(encode((enum audience)a,
-                       span_str("{\"event\":\"pusher_internal:x\",\"channel\":\"public-a\"}"), false)
-                       .len,
+                     span_str("{\"event\":\"pusher_internal:x\",\"channel\":\"public-a\"}"), false)
+                     .len,
             0);
 }
 

@@ -30,8 +30,8 @@ TEST(a_name_stands_for_a_channel_and_back)
     static const char *const rows[][2] = {{"updates", "public-updates"},
         {"content_updates", "presence-content-updates"}, {"roblox_events", "private-roblox-sync"},
         {"teacher_updates", "private-teacher-updates"}, {"admin_x_y", "private-admin-x_y"},
-        {"user_7", "private-user-7"}, {"user", "public-user"}, {"quiz_events", "public-quiz_events"},
-        {"teachers", "public-teachers"}};
+        {"user_7", "private-user-7"}, {"user", "public-user"},
+        {"quiz_events", "public-quiz_events"}, {"teachers", "public-teachers"}};
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         CHECK_SPAN(channel_of(rows[i][0], false), rows[i][1]);
         CHECK_SPAN(name_of(rows[i][1]), rows[i][0]);
@@ -75,7 +75,8 @@ TEST(data_is_the_value_that_the_string_carries)
     CHECK_SPAN(encode(LEGACY_FLAT,
                    "{\"event\":\"e\",\"channel\":\"public-a\",\"data\":\"{\\\"x\\\":[1]}\"}"),
         "{\"type\":\"e\",\"channel\":\"a\",\"data\":{\"x\":[1]},\"payload\":{\"x\":[1]}" TIME);
-    CHECK_SPAN(encode(LEGACY_FLAT, "{\"event\":\"e\",\"channel\":\"public-a\",\"data\":\"no json\"}"),
+    CHECK_SPAN(
+        encode(LEGACY_FLAT, "{\"event\":\"e\",\"channel\":\"public-a\",\"data\":\"no json\"}"),
         "{\"type\":\"e\",\"channel\":\"a\",\"data\":\"no json\",\"payload\":\"no json\"" TIME);
     CHECK_SPAN(encode(LEGACY_FLAT, "{\"event\":\"e\",\"channel\":\"public-a\",\"data\":\"7\"}"),
         "{\"type\":\"e\",\"channel\":\"a\",\"data\":7,\"payload\":7" TIME);
@@ -90,9 +91,11 @@ TEST(a_message_is_called_what_its_data_says)
                             "\\\"type\\\":\\\"pong\\\"}\"}"),
         "{\"type\":\"pong\",\"channel\":\"user_7\",\"data\":{\"type\":\"pong\"},\"payload\":{"
         "\"type\":\"pong\"}" TIME);
-    CHECK_SPAN(encode(LEGACY_FLAT,
-                   "{\"event\":\"message\",\"channel\":\"public-a\",\"data\":\"{\\\"type\\\":1}\"}"),
-        "{\"type\":\"message\",\"channel\":\"a\",\"data\":{\"type\":1},\"payload\":{\"type\":1}" TIME);
+    CHECK_SPAN(
+        encode(LEGACY_FLAT,
+            "{\"event\":\"message\",\"channel\":\"public-a\",\"data\":\"{\\\"type\\\":1}\"}"),
+        "{\"type\":\"message\",\"channel\":\"a\",\"data\":{\"type\":1},\"payload\":{\"type\":"
+        "1}" TIME);
 }
 
 TEST(a_member_that_speaks_is_the_sender)
@@ -131,11 +134,13 @@ TEST(a_topic_comes_in_an_envelope)
 TEST(a_creation_is_told_as_it_was)
 {
 #define EVENT(data) "{\"event\":\"message\",\"channel\":\"private-user-7\",\"data\":" data "}"
-    CHECK_SPAN(encode(LEGACY_ENVIRONMENT,
-                   EVENT("{\"type\":\"environment_creation_progress\",\"progress\":25,\"request_id\":"
-                         "\"r\"}")),
+    CHECK_SPAN(
+        encode(LEGACY_ENVIRONMENT,
+            EVENT("{\"type\":\"environment_creation_progress\",\"progress\":25,\"request_id\":"
+                  "\"r\"}")),
         "{\"type\":\"environment_creation_progress\",\"payload\":{\"progress\":25,\"status\":"
-        "\"in_progress\",\"message\":\"The environment is being created\",\"request_id\":\"r\"}" TIME);
+        "\"in_progress\",\"message\":\"The environment is being "
+        "created\",\"request_id\":\"r\"}" TIME);
     CHECK_SPAN(encode(LEGACY_ENVIRONMENT,
                    EVENT("{\"type\":\"environment_creation_completed\",\"result\":{\"id\":\"e1\","
                          "\"status\":\"ready\"}}")),
@@ -143,7 +148,8 @@ TEST(a_creation_is_told_as_it_was)
         "\"previewUrl\":null,\"downloadUrl\":null,\"message\":\"The environment is ready\","
         "\"status\":\"ready\",\"request_id\":null}" TIME);
     CHECK_SPAN(encode(LEGACY_ENVIRONMENT, EVENT("{\"type\":\"error\",\"error\":\"no\"}")),
-        "{\"type\":\"environment_creation_error\",\"payload\":{\"error\":\"no\",\"request_id\":null}" TIME);
+        "{\"type\":\"environment_creation_error\",\"payload\":{\"error\":\"no\",\"request_id\":"
+        "null}" TIME);
     CHECK_EQ(encode(LEGACY_ENVIRONMENT, EVENT("{\"type\":\"other\"}")).len, 0);
 #undef EVENT
 }
@@ -185,10 +191,11 @@ static const char *names_of(const char *text)
     for (size_t i = 0; i + 1 < names.len; i++)
         if (!names.p[i])
             names.p[i] = ' ';
-    snprintf(shown, sizeof shown, "%s", result == LIST_BAD_FORM ? "form"
-                                        : result == LIST_BAD_NAME ? "name"
-                                        : n                       ? names.p
-                                                                  : "none");
+    snprintf(shown, sizeof shown, "%s",
+        result == LIST_BAD_FORM   ? "form"
+        : result == LIST_BAD_NAME ? "name"
+        : n                       ? names.p
+                                  : "none");
     buf_fini(&names);
     return shown;
 }
