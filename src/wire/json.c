@@ -481,6 +481,8 @@ static size_t escape_char(char *out, unsigned char c)
 void json_escape(struct buf *out, struct span bytes)
 {
     size_t plain = 0;
+    if (!bytes.len)
+        return; // p may be NULL
     for (size_t i = 0; i < bytes.len; i++) {
         unsigned char c = (unsigned char)bytes.p[i];
         if (c >= 0x20 && c != '"' && c != '\\')
