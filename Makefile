@@ -20,7 +20,7 @@ demo = -DNO_DEMO=$(if $(filter-out 0 no off OFF,$(NO_DEMO)),ON,OFF)
 build = cmake --preset $(1) --log-level=WARNING $(demo) >/dev/null \
 	&& cmake --build $(2) $(if $(3),--target $(3))
 
-.PHONY: all run test asan tsan fuzz bench lint format check clean install
+.PHONY: all run guide test asan tsan fuzz bench lint format check clean install
 
 all:
 	@dev/setup build
@@ -28,6 +28,10 @@ all:
 
 run: all
 	@build/carillon serve
+
+guide: all
+	@dev/setup guide
+	@examples/guide/start
 
 test:
 	@dev/setup build test

@@ -23,6 +23,13 @@ const struct bridge *bridge_config(const struct serve *s)
     return s->config->gateway ? s->config->gateway->bridge : NULL;
 }
 
+const struct bridge *bridge_need(const struct serve *s)
+{
+    const struct bridge *b = bridge_config(s);
+    ENSURE(b != NULL);
+    return b;
+}
+
 bool bridge_in_envelope(const struct bridge_socket *socket)
 {
     return socket->endpoint == BRIDGE_ROBLOX;
@@ -171,7 +178,7 @@ static void refuse(struct serve *s, struct conn *c, const struct http_head *head
     char text[ROUTE_101];
     char payload[WS_CONTROL_MAX];
     size_t n = strlen(reason);
-    conn_send(s, c, route_101(head, bridge_config(s)->headers, text));
+    conn_send(s, c, route_101(head, bridge_need(s)->headers, text));
     if (word->len)
         conn_send_frame(s, c, WS_TEXT, buf_span(word));
     payload[0] = (char)(code >> 8);
@@ -424,7 +431,7 @@ static bool enter(struct serve *s, const struct bridge_socket *socket)
             .role = socket->caller.role,
             .client = span_str(socket->client_id),
             .since_ms = socket->opened_wall_ms},
-        bridge_config(s)->connections);
+        bridge_need(s)->connections);
 }
 
 static void open_socket(
@@ -502,7 +509,7 @@ static void reply_json(
     if (more)
         buf_add_str(&headers, more);
     if (bridge_config(s))
-        buf_add_str(&headers, bridge_config(s)->headers);
+        buf_add_str(&headers, bridge_need(s)->headers);
     buf_add_char(&headers, '\0');
     conn_reply(s, c,
         &(struct reply){.status = status,
@@ -515,7 +522,7 @@ static void reply_json(
 /* 410, and where to go instead. */
 static void reply_gone(struct serve *s, struct conn *c)
 {
-    const struct bridge *b = bridge_config(s);
+    const struct bridge *b = bridge_need(s);
     struct buf body = {0};
     buf_add_str(&body, "{\"detail\":");
     json_quote(&body, span_str(close_sentence(CLOSE_LEGACY_OFF)));
@@ -555,14 +562,14 @@ bool bridge_request(struct serve *s, struct conn *c, const struct http_head *hea
     if (span_is(path, "/ws/status") && (head->method == HTTP_GET || head->method == HTTP_HEAD)) {
         struct caller caller;
         bool is_known = endpoint_caller(s->config->gateway, head->authorization, &caller) == JWT_OK;
-        bool may_see = is_known && who_holds(&bridge_config(s)->status,
+        bool may_see = is_known && who_holds(&bridge_need(s)->status,
                                        &s->config->gateway->policy.roles, &caller);
         bridge_add_status(s, may_see, &body);
         reply_json(s, c, 200, &body, NULL);
         caller_fini(&caller);
     } else if (!bridge_find(path, &endpoint, &client) || head->method == HTTP_OPTIONS) {
         return false;
-    } else if (!bridge_config(s)->is_on[endpoint]) {
+    } else if (!bridge_need(s)->is_on[endpoint]) {
         reply_gone(s, c);
     } else {
         buf_add_str(&body, "{\"detail\":\"This endpoint speaks WebSocket\"}");
@@ -576,7 +583,7 @@ bool bridge_request(struct serve *s, struct conn *c, const struct http_head *hea
 
 static bool is_stale(const struct serve *s, const struct bridge_socket *socket)
 {
-    const struct bridge *b = bridge_config(s);
+    const struct bridge *b = bridge_need(s);
     uint32_t silent_s = (s->now_ms - socket->said_ms) / 1000;
     if (socket->endpoint == BRIDGE_ROBLOX)
         return silent_s >= ROBLOX_STALE_S;

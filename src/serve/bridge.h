@@ -64,6 +64,7 @@ void bridge_answer(struct serve *s, struct act *a);
 /* --- between its files --- */
 
 const struct bridge *bridge_config(const struct serve *s); // NULL = switched off altogether
+const struct bridge *bridge_need(const struct serve *s);   // where it has been looked at
 bool bridge_in_envelope(const struct bridge_socket *socket);
 
 /* Sends JSON. */

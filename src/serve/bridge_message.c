@@ -406,7 +406,7 @@ static void broadcast(struct serve *s, struct session *session, const struct leg
 {
     struct sending x = {.is_broadcast = true};
     struct span data = value_of(m);
-    if (check_role(s, session, &bridge_config(s)->broadcast) && read_target(s, session, m, &x) &&
+    if (check_role(s, session, &bridge_need(s)->broadcast) && read_target(s, session, m, &x) &&
         check_size(s, session, data)) {
         buf_add_span(&x.data, data);
         bridge_begin(&x.legacy, "broadcast");
@@ -454,7 +454,7 @@ static void user_message(struct serve *s, struct session *session, const struct 
     const struct bridge_socket *socket = session->bridge;
     struct sending x = {0};
     struct span data = value_of(m);
-    if (check_role(s, session, &bridge_config(s)->user_message) && read_user(s, session, m, &x) &&
+    if (check_role(s, session, &bridge_need(s)->user_message) && read_user(s, session, m, &x) &&
         check_size(s, session, data)) {
         bridge_begin(&x.data, "user_message");
         buf_add_str(&x.data, ",\"from\":");
@@ -713,8 +713,8 @@ static bool take_rate(struct serve *s, struct session *session, struct span type
         buf_addf(&name, "\nuser\n%.*s", SPAN(socket->caller.id));
     else
         buf_addf(&name, "\n%llu", (unsigned long long)socket->key);
-    uint32_t wait_s = quota_take(s->house->quota, buf_span(&name),
-        bridge_config(s)->messages_per_min, MINUTE_S, s->now_us / 1000);
+    uint32_t wait_s = quota_take(s->house->quota, buf_span(&name), bridge_need(s)->messages_per_min,
+        MINUTE_S, s->now_us / 1000);
     buf_fini(&name);
     if (!wait_s)
         return true;

@@ -101,7 +101,7 @@ static void add_last(const struct ledger_figures *f, struct buf *out)
 
 void bridge_add_status(struct serve *s, bool with_names, struct buf *out)
 {
-    const struct bridge *b = bridge_config(s);
+    const struct bridge *b = bridge_need(s);
     struct parity parity = read_parity(s->house);
     struct ledger_figures f;
     ledger_read(s->house->ledger, &f);

@@ -3,13 +3,12 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHmac } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import http from 'node:http';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { servePage } from './page.mjs';
 
 const tree = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 const client = path.join(tree, 'clients/js');
@@ -147,41 +146,11 @@ export async function startApplication(server) {
   writeSources(folder, readBlocks());
   compile(folder);
   await bundle(folder);
-  const types = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css' };
-  const proxy = http.createServer((request, response) => {
-    const name = new URL(request.url, 'http://x').pathname;
-    const file = path.join(folder, 'dist', name === '/' ? 'index.html' : name);
-    if (!name.includes('..') && existsSync(file)) {
-      response.writeHead(200, { 'content-type': types[path.extname(file)] ?? 'application/octet-stream' });
-      response.end(readFileSync(file));
-      return;
-    }
-    const onward = http.request({ host: server.host, port: server.port, path: request.url, method: request.method, headers: request.headers }, (answer) => {
-      response.writeHead(answer.statusCode, answer.headers);
-      answer.pipe(response);
-    });
-    onward.on('error', () => response.destroy());
-    request.pipe(onward);
-  });
-  proxy.on('upgrade', (request, socket, first) => {
-    const onward = net.connect(server.port, server.host, () => {
-      const lines = [`${request.method} ${request.url} HTTP/1.1`];
-      for (let i = 0; i < request.rawHeaders.length; i += 2) lines.push(`${request.rawHeaders[i]}: ${request.rawHeaders[i + 1]}`);
-      onward.write(`${lines.join('\r\n')}\r\n\r\n`);
-      onward.write(first);
-      onward.pipe(socket).pipe(onward);
-    });
-    for (const [one, other] of [[socket, onward], [onward, socket]]) {
-      one.on('error', () => {});
-      one.on('close', () => other.destroy());
-    }
-  });
-  await new Promise((resolve) => { proxy.listen(0, '127.0.0.1', resolve); });
+  const page = await servePage(path.join(folder, 'dist'), server);
   return {
-    url: (page, token) => `http://127.0.0.1:${proxy.address().port}/?${page}#${encodeURIComponent(token)}`,
+    url: (name, token) => `${page.url}?${name}#${encodeURIComponent(token)}`,
     stop: async () => {
-      proxy.closeAllConnections();
-      await new Promise((resolve) => { proxy.close(resolve); });
+      await page.stop();
       rmSync(folder, { recursive: true, force: true });
     },
   };

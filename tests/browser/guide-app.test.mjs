@@ -1,0 +1,220 @@
+// The guide's application in Chromium: two users in two windows, every control, a lost network,
+// no WebSocket, and how it looks.
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+import { startGuide } from '../flow/gateway.mjs';
+import { limit, until } from '../flow/harness.mjs';
+import { servePage } from './page.mjs';
+
+const tree = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+const shots = path.join(tree, 'build/screenshots');
+mkdirSync(shots, { recursive: true });
+let browser;
+let server;
+let page;
+
+before(async () => {
+  server = await startGuide({ workers: 2 });
+  page = await servePage(path.join(tree, 'examples/guide/app/dist'), server);
+  browser = await chromium.launch({
+    executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
+    timeout: limit(30000),
+    args: ['--no-sandbox', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  });
+});
+after(async () => {
+  await browser?.close();
+  await page?.stop();
+  await server?.stop();
+});
+
+// A window with somebody signed in.
+async function enter(t, name, role, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+  context.setDefaultTimeout(limit(15000));
+  const window = await context.newPage();
+  const faults = [];
+  window.on('pageerror', (error) => faults.push(String(error)));
+  t.after(async () => { await context.close(); assert.deepEqual(faults, []); });
+  await window.goto(page.url);
+  await window.getByLabel('Your name').fill(name);
+  await window.getByLabel(role).check();
+  await window.getByRole('button', { name: 'Sign in' }).click();
+  await window.getByTestId('state').getByText('connected', { exact: true }).waitFor();
+  return window;
+}
+const joined = (window, panel) => window.getByTestId(panel).locator('.status', { hasText: 'subscribed' }).waitFor();
+const say = async (window, text) => {
+  await window.getByLabel('Your message').fill(text);
+  await window.getByRole('button', { name: 'Send' }).click();
+};
+const line = (window, text) => window.getByRole('log').locator('.line:not(.pending)', { hasText: text });
+const count = (window, panel, selector) => window.getByTestId(panel).locator(selector).count();
+
+describe('the guide\'s application', () => {
+  test('two users see each other, talk, and leave', async (t) => {
+    const ada = await enter(t, 'Ada', 'teacher');
+    const bob = await enter(t, 'Bob', 'student');
+    for (const window of [ada, bob]) await window.getByRole('heading', { name: 'Present: 2' }).waitFor();
+    await ada.getByTestId('people').getByText('Bob').waitFor();
+    await joined(ada, 'chat');
+    await joined(bob, 'chat');
+    await say(ada, 'Good morning <b>all</b>');
+    await line(bob, 'Good morning <b>all</b>').waitFor();
+    await line(ada, 'Good morning').waitFor();
+    await say(bob, 'Hello Ada');
+    await line(ada, 'Hello Ada').waitFor();
+    assert.equal(await ada.getByRole('log').locator('.line').count(), 2); // an own line is there once
+    await bob.getByRole('button', { name: 'Sign out' }).click();
+    await ada.getByRole('heading', { name: 'Present: 1' }).waitFor();
+    await bob.getByRole('button', { name: 'Sign in' }).waitFor();
+  });
+
+  test('an environment, step by step', async (t) => {
+    const bob = await enter(t, 'Bob', 'student');
+    await joined(bob, 'environment');
+    await bob.getByLabel('Kind of environment').selectOption('castle');
+    await bob.getByTestId('environment').getByRole('button', { name: 'Start' }).click();
+    const job = bob.getByTestId('job');
+    await job.getByText('25 %').waitFor();
+    await job.getByText(/ready: env_castle_/).waitFor();
+    assert.equal(await job.locator('progress').getAttribute('value'), '100');
+  });
+
+  test('analytics for who may see them; a sync and its log', async (t) => {
+    const bob = await enter(t, 'Bob', 'student');
+    assert.equal(await bob.getByTestId('analytics').count(), 0);
+    const ada = await enter(t, 'Ada', 'admin');
+    await joined(ada, 'analytics');
+    const users = ada.getByTestId('figure-Users');
+    await until(async () => await users.innerText() === '2', 'two users', 12000);
+    await ada.getByRole('button', { name: 'Ask now' }).click();
+    await until(async () => ((await ada.locator('polyline.first').getAttribute('points')) ?? '').split(' ').length >= 2, 'two points');
+    await joined(ada, 'roblox');
+    await ada.getByRole('button', { name: 'Sync' }).click();
+    await ada.getByTestId('roblox').locator('li', { hasText: 'completed' }).waitFor();
+    assert.equal(await count(ada, 'roblox', 'li'), 2);
+  });
+
+  test('before and after: the old socket and Channels show the same', async (t) => {
+    const ada = await enter(t, 'Ada', 'teacher');
+    await joined(ada, 'side');
+    await ada.getByRole('button', { name: 'Open the old socket' }).click();
+    await ada.getByRole('button', { name: 'Close the old socket' }).waitFor();
+    await until(async () => (await (await fetch(`${server.url}/ws/status`)).json()).channels.some(({ channel }) => channel === 'public-updates'), 'the old subscription');
+    for (let i = 0; i < 3; i++) await ada.getByRole('button', { name: 'Publish an update' }).click();
+    for (const half of ['half-old', 'half-new']) {
+      await ada.getByTestId(half).getByText('{"n":3}').waitFor();
+      assert.deepEqual(await ada.getByTestId(half).locator('code').allInnerTexts(), ['{"n":3}', '{"n":2}', '{"n":1}']);
+    }
+    await ada.getByRole('button', { name: 'Close the old socket' }).click();
+    await ada.getByRole('button', { name: 'Open the old socket' }).waitFor();
+  });
+
+  test('the debug pane', async (t) => {
+    const ada = await enter(t, 'Ada', 'teacher');
+    await ada.getByTestId('debug').getByText('connecting -> connected').first().waitFor();
+    await ada.getByLabel('Show').uncheck();
+    assert.equal(await count(ada, 'debug', 'ol'), 0);
+    const logged = ada.waitForEvent('console', { predicate: (message) => message.text().includes('Pusher') });
+    await ada.getByLabel('Pusher.logToConsole').check();
+    await say(ada, 'to the console');
+    await logged;
+    await ada.getByLabel('Show').check();
+    await ada.getByTestId('debug').locator('ol').waitFor();
+  });
+
+  test('the network goes and comes back', async (t) => {
+    const ada = await enter(t, 'Ada', 'teacher');
+    const bob = await enter(t, 'Bob', 'student');
+    await joined(bob, 'chat');
+    assert.equal(await bob.getByTestId('transport').innerText(), 'ws');
+    await bob.getByRole('button', { name: 'Cut the network' }).click();
+    await bob.getByTestId('state').getByText('waiting for the network').waitFor();
+    await ada.getByRole('heading', { name: 'Present: 1' }).waitFor();
+    await bob.getByRole('button', { name: 'Give the network back' }).click();
+    await bob.getByTestId('state').getByText('connected', { exact: true }).waitFor();
+    assert.equal(await bob.getByTestId('reconnects').innerText(), '1');
+    await ada.getByRole('heading', { name: 'Present: 2' }).waitFor();
+    await joined(bob, 'chat');
+    await joined(ada, 'chat');
+    await say(ada, 'welcome back');
+    await line(bob, 'welcome back').waitFor();
+  });
+
+  test('a server that was away is asked again at the press of a button', async (t) => {
+    const bob = await enter(t, 'Bob', 'student');
+    const button = bob.getByRole('button', { name: 'Reconnect now' });
+    assert.equal(await button.isDisabled(), true);
+    page.goDown();
+    await bob.getByTestId('state').getByText('waiting for the network').waitFor();
+    page.isDown = false;
+    await button.click();
+    await bob.getByTestId('state').getByText('connected', { exact: true }).waitFor();
+  });
+
+  test('without WebSocket everything works over HTTP', async (t) => {
+    page.webSockets = false;
+    try {
+      const bob = await enter(t, 'Bob', 'student');
+      await until(async () => (await bob.getByTestId('transport').innerText()).startsWith('xhr'), 'the fallback', 20000);
+      await joined(bob, 'chat');
+      await say(bob, 'by HTTP');
+      await line(bob, 'by HTTP').waitFor();
+    } finally {
+      page.webSockets = true;
+    }
+  });
+
+  test('a keyboard is enough', async (t) => {
+    const context = await browser.newContext({ viewport: { width: 1000, height: 800 } });
+    t.after(() => context.close());
+    context.setDefaultTimeout(limit(15000));
+    const window = await context.newPage();
+    await window.goto(page.url);
+    await window.keyboard.type('Key'); // the name has the focus
+    await window.keyboard.press('Tab');
+    await window.keyboard.press('ArrowDown');
+    await window.keyboard.press('Enter');
+    await window.getByTestId('state').getByText('connected', { exact: true }).waitFor();
+    assert.equal(await window.locator('.who .tag').innerText(), 'teacher');
+    await joined(window, 'chat');
+    const box = window.getByLabel('Your message');
+    for (let i = 0; i < 12 && !await box.evaluate((each) => each === document.activeElement); i++) await window.keyboard.press('Tab');
+    await window.keyboard.type('typed');
+    await window.keyboard.press('Enter');
+    await line(window, 'typed').waitFor();
+    const outline = await box.evaluate((each) => getComputedStyle(each).outlineStyle);
+    assert.equal(outline, 'solid', 'the focus is seen');
+  });
+
+  for (const [size, viewport] of [['phone', { width: 360, height: 740 }], ['desktop', { width: 1280, height: 900 }]])
+    for (const colorScheme of ['light', 'dark'])
+      test(`it fits: ${size}, ${colorScheme}`, async (t) => {
+        const context = await browser.newContext({ viewport, colorScheme });
+        t.after(() => context.close());
+        context.setDefaultTimeout(limit(15000));
+        const window = await context.newPage();
+        await window.goto(page.url);
+        await window.screenshot({ path: path.join(shots, `guide-door-${size}-${colorScheme}.png`) });
+        await window.getByLabel('Your name').fill('Ada Lovelace');
+        await window.getByLabel('teacher').check();
+        await window.getByRole('button', { name: 'Sign in' }).click();
+        await joined(window, 'chat');
+        await say(window, 'Good morning! Today we build a castle, and a rather long sentence shows how lines are broken.');
+        await window.getByTestId('environment').getByRole('button', { name: 'Start' }).click();
+        await window.getByRole('button', { name: 'Sync' }).click();
+        await window.getByRole('button', { name: 'Open the old socket' }).click();
+        await window.getByTestId('job').getByText('25 %').waitFor();
+        await window.getByRole('button', { name: 'Publish an update' }).click();
+        await window.getByTestId('half-new').locator('li').first().waitFor();
+        const wide = await window.evaluate(() => document.documentElement.scrollWidth);
+        assert.ok(wide <= viewport.width, `nothing stands beyond the edge: ${wide}`);
+        await window.evaluate(() => scrollTo(0, 0));
+        await window.screenshot({ path: path.join(shots, `guide-${size}-${colorScheme}.png`), fullPage: true });
+      });
+});
