@@ -406,6 +406,16 @@ for (const workers of [1, 4]) describe(`legacy endpoints (${workers} workers)`, 
     await old.expectClose(4009);
   });
 
+  test('an admin says something to all, of either kind', async () => {
+    const old = await open('/ws');
+    await old.join('system');
+    const say = (user) => fetch(`${server.url}/admin/broadcast`, { method: 'POST', headers: { authorization: `Bearer ${mint(user)}`, 'content-type': 'application/json' }, body: '{"message":"Lunch","level":"warning"}' });
+    assert.equal((await say(teacher)).status, 403);
+    assert.equal((await say(admin)).status, 200);
+    const frame = await old.frame();
+    assert.deepEqual([frame.type, frame.channel, frame.data], ['admin_broadcast', 'system', { message: 'Lunch', level: 'warning', from: 'Ada', timestamp: 'now' }]);
+  });
+
   test('/ws/status: figures for all, names for those who may', async () => {
     const socket = await open('/ws/desk', { user: teacher });
     await socket.join('quizzes');
