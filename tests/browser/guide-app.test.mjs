@@ -176,15 +176,19 @@ describe('the guide\'s application', () => {
     context.setDefaultTimeout(limit(15000));
     const window = await context.newPage();
     await window.goto(page.url);
-    await window.keyboard.type('Key'); // the name has the focus
+    const has = (box) => box.evaluate((each) => each === document.activeElement);
+    await until(() => has(window.getByLabel('Your name')), 'the name to have the focus');
+    await window.keyboard.type('Key');
     await window.keyboard.press('Tab');
+    await until(() => has(window.getByLabel('student')), 'the roles to have it');
     await window.keyboard.press('ArrowDown');
+    await until(() => window.getByLabel('teacher').isChecked(), 'the next role');
     await window.keyboard.press('Enter');
     await window.getByTestId('state').getByText('connected', { exact: true }).waitFor();
     assert.equal(await window.locator('.who .tag').innerText(), 'teacher');
     await joined(window, 'chat');
     const box = window.getByLabel('Your message');
-    for (let i = 0; i < 12 && !await box.evaluate((each) => each === document.activeElement); i++) await window.keyboard.press('Tab');
+    for (let i = 0; i < 12 && !await has(box); i++) await window.keyboard.press('Tab');
     await window.keyboard.type('typed');
     await window.keyboard.press('Enter');
     await line(window, 'typed').waitFor();

@@ -173,7 +173,7 @@ export async function startServer(opts = {}) {
   const args = ['serve', '--port', '0', '--log-level', 'info', '--workers', String(opts.workers ?? 1)];
   if (app) args.push('--app', `${app.id}:${app.key}:${app.secret}`);
   // Who leaves over HTTP is gone when nobody came back for a while: a short one here.
-  const quick = overHttp ? { 'limits.rejoin_ms': 100 * slowness } : {};
+  const quick = overHttp ? { 'limits.rejoin_ms': 300 * slowness } : {};
   for (const [name, value] of Object.entries({ ...quick, ...opts.set })) args.push('--set', `${name}=${value}`);
   let folder;
   if (opts.config !== undefined) {
