@@ -220,7 +220,7 @@ static bool read_app_part(const struct scope *s, const struct pairs *p, struct e
     if (span_is(p->key, "webhooks"))
         return file_webhooks(s->file, s->app, p, err);
     if (span_is(p->key, "history"))
-        return pairs_refuse_later(p, err);
+        return file_history(s->app, p, err);
     if (!span_is(p->key, "enabled"))
         return read_option(s, p, err);
     static const struct option enabled = {.path = "apps.enabled", .type = OPTION_BOOL};

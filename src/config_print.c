@@ -110,6 +110,21 @@ static void print_headers(const struct webhook *hook)
             hook->headers[i]);
 }
 
+static void print_history(const struct app *app)
+{
+    printf("    history:%s\n", app->n_history ? "" : " []");
+    for (size_t i = 0; i < app->n_history; i++) {
+        const struct history_rule *rule = &app->history[i];
+        printf("      - channel: ");
+        config_print_quoted(rule->pattern);
+        printf("\n        max_events: %u\n        max_bytes: %u\n        ttl_s: %u\n",
+            rule->max_events, rule->max_bytes, rule->ttl_s);
+        printf("        recover_max_events: %u\n        recover_max_bytes: %u\n"
+               "        rewind_max: %u\n",
+            rule->recover_events, rule->recover_bytes, rule->rewind);
+    }
+}
+
 static void print_webhooks(const struct app *app)
 {
     printf("    webhooks:%s\n", app->n_webhooks ? "" : " []");
@@ -154,6 +169,7 @@ static void print_app(struct app *app)
         putchar('\n');
     }
     print_webhooks(app);
+    print_history(app);
     print_app_options(app);
 }
 

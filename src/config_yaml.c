@@ -92,12 +92,6 @@ bool pairs_next(struct pairs *p, bool *is_end, struct err *err)
     return true;
 }
 
-bool pairs_refuse_later(const struct pairs *p, struct err *err)
-{
-    (void)err_set(err, 0, "'%s' is not supported by this version", p->path);
-    return node_fail(p->file, p->key_node, err);
-}
-
 bool pairs_refuse_unknown(
     const struct pairs *p, const char *const *words, size_t n_words, struct err *err)
 {

@@ -97,6 +97,9 @@ bool text_is_origin(struct span text);
 bool file_webhooks(
     struct file *f, struct app *app, const struct pairs *p, struct err *err) MUST_CHECK;
 
+/* apps.history, config_history.c. */
+bool file_history(struct app *app, const struct pairs *p, struct err *err) MUST_CHECK;
+
 /* gateway, config_gateway.c; its routes, config_routes.c. */
 struct gateway_reader {
     struct file *file;
@@ -118,8 +121,5 @@ bool gateway_template(
  * option's last word. */
 bool gateway_secret(struct gateway_reader *r, const struct pairs *p, const char *word, char **to,
     size_t *len, struct err *err) MUST_CHECK;
-
-/* An option of a later version. */
-bool pairs_refuse_later(const struct pairs *p, struct err *err);
 
 #endif

@@ -17,6 +17,8 @@ struct frame {
     uint32_t data_at, data_len; // the data member's value in text; len 0 = there is none
     uint64_t accepted_us;       // monotonic; 0 = not a published event
     struct frame *legacy;       // what flat legacy clients get instead, or NULL; owned
+    uint64_t offset;            // in its channel's stream, 0 = in none; the home's to set, once,
+    char epoch[16];             // before anybody else looks: and that stream's epoch
     char text[];                // no NUL
 };
 

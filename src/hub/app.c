@@ -16,6 +16,39 @@ const struct app_key *app_key_find(const struct app *app, struct span key)
     return NULL;
 }
 
+/* pattern with '*' for any characters, backtracking to the last one only. */
+static bool fits(const char *pattern, struct span text)
+{
+    const char *star = NULL;
+    size_t from = 0;
+    size_t i = 0;
+    while (i < text.len) {
+        if (*pattern == '*') {
+            star = pattern++;
+            from = i;
+        } else if (*pattern == text.p[i]) {
+            pattern++;
+            i++;
+        } else if (star) {
+            pattern = star + 1;
+            i = ++from;
+        } else {
+            return false;
+        }
+    }
+    while (*pattern == '*')
+        pattern++;
+    return !*pattern;
+}
+
+const struct history_rule *app_history(const struct app *app, struct span channel)
+{
+    for (size_t i = 0; i < app->n_history; i++)
+        if (fits(app->history[i].pattern, channel))
+            return &app->history[i];
+    return NULL;
+}
+
 bool app_allows_origin(const struct app *app, struct span origin)
 {
     if (!app->n_allowed_origins)

@@ -45,6 +45,15 @@ struct webhook {
     uint32_t batch_ms; // 0 = one event a request
 };
 
+/* How long the events of some channels are kept, and how many of them a client that comes back
+ * may be given. */
+struct history_rule {
+    char *pattern; // of channels; '*' stands for any characters
+    uint32_t max_events, max_bytes, ttl_s;
+    uint32_t recover_events, recover_bytes;
+    uint32_t rewind; // events for who asks for the last ones
+};
+
 struct app {
     char *id;
     struct app_key *keys; // at least one; the first is the oldest
@@ -63,12 +72,17 @@ struct app {
     uint32_t cache_ttl_s; // 1,800
     struct webhook *webhooks;
     size_t n_webhooks;
-    uint32_t facts; // kinds that one of the webhooks wants
+    uint32_t facts;               // kinds that one of the webhooks wants
+    struct history_rule *history; // the first that fits a channel counts
+    size_t n_history;
     struct app_limits limits;
 };
 
 /* The key of this app with that name, or NULL. */
 const struct app_key *app_key_find(const struct app *app, struct span key);
+
+/* The rule for a channel, or NULL: nothing of it is kept. */
+const struct history_rule *app_history(const struct app *app, struct span channel);
 
 bool app_allows_origin(const struct app *app, struct span origin);
 

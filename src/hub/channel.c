@@ -83,6 +83,8 @@ void channel_fan_out(struct hub *h, struct channel *c, const struct frame *frame
 {
     for (struct crowd *crowd = &c->crowd; crowd; crowd = crowd->next)
         fanout_publish(&h->fanout, crowd, frame, except);
+    if (c->watch)
+        recovery_heard(h, c, frame, except);
 }
 
 static void list_idle(struct hub *h, struct channel *c)
@@ -96,7 +98,7 @@ static void list_idle(struct hub *h, struct channel *c)
 void channel_release(struct hub *h, struct channel *c)
 {
     bool has_output;
-    if (c->n_subscribers || c->cached || c->is_settling || c->is_count_due ||
+    if (c->n_subscribers || c->cached || c->history || c->is_settling || c->is_count_due ||
         !is_quiet(c, &has_output))
         return;
     if (has_output || c->is_idle) {
@@ -276,16 +278,20 @@ static void note_parity(struct hub *h, const struct channel *c)
 void channel_answer_subscribe(struct hub *h, struct channel *c, struct letter *l, bool is_mail)
 {
     l->result = LETTER_OK;
-    l->offset = c->offset;
+    if (l->recovery.is_asked)
+        l->replay = recovery_replay(h, c, &l->recovery);
     l->cached = recall(h, c);
     struct frame *cached = l->cached;
+    struct replay *replay = l->replay;
     if (!cached && (c->traits & CHANNEL_CACHE) && !c->is_missed) {
         c->is_missed = true;
         hub_tell_fact(h, FACT_CACHE_MISS, c, NULL);
     }
     hub_answer(h, l, LETTER_SUBSCRIBED, is_mail);
-    if (!is_mail)
+    if (!is_mail) {
         frame_drop(cached);
+        replay_free(replay);
+    }
 }
 
 enum hub_result channel_subscribe(struct hub *h, struct letter *l, bool is_mail)
@@ -347,7 +353,8 @@ static void count_for(const struct channel *c, struct letter *l)
 bool hub_is_deaf(struct hub *h, uint32_t app, struct span channel, unsigned traits)
 {
     struct letter l = {.hash = hash_bytes(app, channel)};
-    if ((traits & CHANNEL_CACHE) || letter_home(h, &l) != h->setup.worker)
+    if ((traits & CHANNEL_CACHE) || letter_home(h, &l) != h->setup.worker ||
+        app_history(hub_app(h, app), channel))
         return false;
     return !channel_find(h, app, channel, l.hash);
 }
@@ -365,12 +372,15 @@ void channel_publish(struct hub *h, struct letter *l)
 {
     counter_add(&h->counts.events, 1);
     struct channel *c = channel_find(h, l->app, l->channel, l->hash);
-    if (!c && (l->traits & CHANNEL_CACHE))
+    const struct app *app = hub_app(h, l->app);
+    bool is_kept = (l->traits & CHANNEL_CACHE) || (app->n_history && app_history(app, l->channel));
+    if (!c && is_kept)
         c = channel_need(h, l);
     count_for(c, l);
     if (!c)
         return; // nobody would notice: no channel is made for it
-    l->offset = ++c->offset;
+    if (app->n_history)
+        recovery_accept(h, c, l);
     if (l->traits & CHANNEL_CACHE)
         remember(h, c, l->frame);
     note_parity(h, c);
@@ -390,6 +400,12 @@ void channel_ask(struct hub *h, struct letter *l)
         l->cached = frame_new(out.len);
         if (out.len)
             memcpy(l->cached->text, out.p, out.len);
+        buf_fini(&out);
+    } else if (l->info & INFO_HISTORY) {
+        struct buf out = {0};
+        recovery_add_state(h, c, &out);
+        l->cached = frame_new(out.len);
+        memcpy(l->cached->text, out.p, out.len);
         buf_fini(&out);
     } else if (c && (l->info & INFO_CACHE)) {
         l->cached = recall(h, c);

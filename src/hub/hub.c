@@ -44,8 +44,9 @@ void hub_free(struct hub *h)
 {
     if (!h)
         return;
-    h->now_us = UINT64_MAX; // every cached event has expired
+    h->now_us = UINT64_MAX; // every cached event has expired, and every history
     channel_expire_caches(h);
+    recovery_tick(h);
     channel_send_counts(h);
     channel_release_idle(h);
     ENSURE(h->channels.n == 0 && h->users.n == 0);
@@ -57,6 +58,8 @@ void hub_free(struct hub *h)
     free(h->settling.items);
     free(h->due.items);
     free(h->caches.items);
+    free(h->histories.items);
+    free(h->watched.items);
     free(h->ready);
     free(h->closing);
     free(h->apps);
@@ -89,6 +92,11 @@ const struct app *hub_app(const struct hub *h, uint32_t slot)
     static const struct app gone = {0};
     const struct app *app = slot < h->n_apps ? h->apps[slot] : NULL;
     return app ? app : &gone;
+}
+
+void hub_use_history(struct hub *h, uint64_t bytes)
+{
+    h->history_bytes = bytes;
 }
 
 const struct hub_counts *hub_counts(const struct hub *h)
@@ -143,6 +151,7 @@ static void leave(struct hub *h, uint32_t index, struct sub *sub)
     /* The letter still needs the member's name; the channel outlives the letter when its
      * home is here, because it is released behind both. */
     struct letter *copy = letter_copy(&l);
+    recovery_unwatch(h, c, index);
     fanout_leave(&h->fanout, index, sub);
     counter_sub(&h->counts.subscriptions, 1);
     hub_tell(h, letter_home(h, copy), copy);
@@ -293,16 +302,21 @@ static void join(struct hub *h, uint32_t index, const struct letter *l)
 {
     struct channel *c = channel_need(h, l);
     char *member = l->traits & CHANNEL_PRESENCE ? mem_dup(l->user.p, l->user.len) : NULL;
-    if (l->frame)
+    bool is_recovered = l->replay && l->replay->is_recovered;
+    if (l->replay)
+        recovery_send(h, index, l);
+    else if (l->frame)
         send_shared(h, index, l->frame);
     else
         send_internal(h, index, "pusher_internal:subscription_succeeded", l->channel);
-    if (l->cached)
+    if (l->cached && !l->replay)
         hub_send(h, index, frame_text(l->cached));
-    else if (l->traits & CHANNEL_CACHE)
+    else if (!l->cached && (l->traits & CHANNEL_CACHE) && !is_recovered)
         send_internal(h, index, "pusher:cache_miss", l->channel);
     enum audience audience = (enum audience)fanout_at(&h->fanout, index)->audience;
     fanout_join(&h->fanout, index, channel_crowd(c, audience), member);
+    if (l->replay)
+        recovery_watch(h, c, index, &l->replay->top);
     counter_add(&h->counts.subscriptions, 1);
     if (l->traits & CHANNEL_PRIVATE)
         fanout_at(&h->fanout, index)->flags |= SUBSCRIBER_AUTHORISED;
@@ -464,12 +478,13 @@ void hub_tick(struct hub *h)
 {
     channel_send_counts(h);
     channel_expire_caches(h);
+    recovery_tick(h);
 }
 
 uint64_t hub_next_due_us(const struct hub *h)
 {
     /* Counts are due within seconds and caches within minutes: once a second is soon enough. */
-    return h->due.n || h->caches.n ? h->now_us + 1000000 : 0;
+    return h->due.n || h->caches.n || h->histories.n || h->watched.n ? h->now_us + 1000000 : 0;
 }
 
 void hub_check_slow(struct hub *h)

@@ -16,12 +16,14 @@
 #define HUB_HUB_H
 
 #include "base/base.h"
+#include "base/buf.h"
 #include "base/counter.h"
 #include "base/frame.h"
 #include "base/mail.h"
 #include "base/outbox.h"
 #include "hub/app.h"
 #include "hub/fanout.h"
+#include "hub/history.h"
 #include "wire/socket_id.h"
 
 struct hub;
@@ -44,22 +46,61 @@ enum letter_kind {
     LETTER_SIGNOUT, // no answer
     LETTER_WATCH,
     LETTER_WATCHED,
-    LETTER_UNWATCH, // no answer
-    LETTER_FLIP,    // home of a user to a watcher: online or offline; no answer
-    LETTER_CLOSE,   // home of a user to a session's worker: terminate; no answer
-    LETTER_PUBLISH, // from here on: asked by the HTTP API, answered to it
+    LETTER_UNWATCH,  // no answer
+    LETTER_FLIP,     // home of a user to a watcher: online or offline; no answer
+    LETTER_CLOSE,    // home of a user to a session's worker: terminate; no answer
+    LETTER_POSITION, // home to a worker with subscribers: where the stream is now; no answer
+    LETTER_PUBLISH,  // from here on: asked by the HTTP API, answered to it
     LETTER_TERMINATE,
     LETTER_ASK_CHANNEL,
     LETTER_ASK_USERS,
     LETTER_ASK_CHANNELS,
+    LETTER_ASK_HISTORY,
+    LETTER_PURGE,
     LETTER_ANSWER,
     LETTER_KINDS
 };
 
-enum letter_result { LETTER_OK, LETTER_FULL };
+enum letter_result {
+    LETTER_OK,
+    LETTER_FULL,
+    LETTER_DISABLED, // history: no rule fits the channel
+    LETTER_GONE      // history: that epoch is no more
+};
 
 /* Which counts an asker wants. */
-enum { INFO_USERS = 1, INFO_SUBSCRIPTIONS = 2, INFO_CACHE = 4 };
+enum {
+    INFO_USERS = 1,
+    INFO_SUBSCRIPTIONS = 2,
+    INFO_CACHE = 4,
+    INFO_POSITION = 8, // of the event that was published
+    INFO_HISTORY = 16
+};
+
+/* What a subscriber says of recovery (history 3.2). */
+struct recovery {
+    bool is_asked;        // it counts offsets
+    struct position from; // epoch "": it comes for the first time
+    uint32_t rewind;      // then: so many of the last events,
+    uint32_t rewind_s;    // or those of so many seconds
+};
+
+/* What it is to be told, and given. */
+struct replay {
+    struct buf told; // JSON: the member "recovery"
+    bool is_recovered;
+    struct position top;
+    uint32_t n;
+    struct frame *frames[]; // held
+};
+
+/* A question for a channel's history; travels as bytes in info_json. */
+struct history_query {
+    bool is_backwards, has_since, has_until;
+    struct position since, until; // exclusive, inclusive
+    int64_t start_ms, end_ms;     // wall time; 0 = unbounded
+    uint32_t limit;
+};
 
 /* One struct for all kinds: a kind uses the members that its name suggests.  Spans are
  * borrowed in a letter on the stack and point into the letter itself once it is mailed. */
@@ -75,26 +116,34 @@ struct letter {
     struct session_ref session; // who asked, or who is left out
     uint32_t request[3];        // whose HTTP request: conn index, its serial, which item of it
     struct span channel;
-    struct span user;      // user id
-    struct span info_json; // presence: user_info, as JSON
-    struct frame *frame;   // event; SUBSCRIBED: the success frame of a presence channel
-    struct frame *cached;  // SUBSCRIBED: what the cache channel holds.  Answers: JSON text
-    uint64_t offset;       // of an accepted event in its channel
+    struct span user;         // user id
+    struct span info_json;    // presence: user_info, as JSON
+    struct frame *frame;      // event; SUBSCRIBED: the success frame of a presence channel
+    struct frame *cached;     // SUBSCRIBED: what the cache channel holds.  Answers: JSON text
+    struct position position; // PUBLISH: what the event got.  POSITION
+    struct recovery recovery; // SUBSCRIBE
+    struct replay *replay;    // SUBSCRIBED, when recovery was asked; owned
     uint32_t n_users, n_subscriptions;
     uint32_t ttl_s; // of the cached event
 };
 
 struct hub_counts {
-    struct counter channels;      // entries here, home or local
-    struct counter home_channels; // channels whose home is here and that have a subscriber
-    struct counter subscriptions; // of sessions of this worker
-    struct counter users;         // signed-in users whose home is here
-    struct counter events;        // API events accepted by channels whose home is here
-    struct counter client_events; // likewise
-    struct counter letters;       // mailed to other workers
-    struct counter legacy_events; // events of channels that legacy clients hear
-    struct counter parity_events; // of these, heard by Channels clients as well
-    struct counter facts;         // told
+    struct counter channels;       // entries here, home or local
+    struct counter home_channels;  // channels whose home is here and that have a subscriber
+    struct counter subscriptions;  // of sessions of this worker
+    struct counter users;          // signed-in users whose home is here
+    struct counter events;         // API events accepted by channels whose home is here
+    struct counter client_events;  // likewise
+    struct counter letters;        // mailed to other workers
+    struct counter histories;      // histories whose home is here
+    struct counter history_events; // events that they hold
+    struct counter history_bytes;
+    struct counter histories_evicted; // forgotten because all together were too much
+    struct counter recovered;         // subscriptions that went on where they were
+    struct counter unrecovered;       // and that were told that they could not
+    struct counter legacy_events;     // events of channels that legacy clients hear
+    struct counter parity_events;     // of these, heard by Channels clients as well
+    struct counter facts;             // told
 };
 
 struct hub_setup {
@@ -112,6 +161,9 @@ void hub_free(struct hub *h);
 /* The apps of a configuration; they outlive the next call. */
 void hub_use_apps(struct hub *h, const struct app *apps, size_t n);
 void hub_use_limits(struct hub *h, const struct fanout_limits *limits);
+
+/* How much event history is kept here. */
+void hub_use_history(struct hub *h, uint64_t bytes);
 
 const struct hub_counts *hub_counts(const struct hub *h);
 const struct fanout_counts *hub_fanout_counts(const struct hub *h);

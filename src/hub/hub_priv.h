@@ -44,15 +44,26 @@ struct channel {
     bool is_count_due; // a throttled subscription_count is to be sent
     bool is_missed;    // cache_miss was told and nothing has been stored since
     struct crowd crowd;
-    uint32_t n_subscribers; // of all workers, joiners included
-    uint32_t n_legacy;      // of these, legacy clients
-    uint64_t offset;        // of the last accepted event
-    uint32_t *interest;     // subscribers by worker; NULL with a single worker
+    uint32_t n_subscribers;  // of all workers, joiners included
+    uint32_t n_legacy;       // of these, legacy clients
+    struct history *history; // what it has published, where a rule says so
+    struct watch *watch;     // sessions of this worker that count offsets, or NULL
+    uint32_t *interest;      // subscribers by worker; NULL with a single worker
     struct presence *presence;
     struct cached *cached;
     uint64_t count_sent_us;
     uint32_t told_count; // the last subscription_count
     char name[];
+};
+
+/* Sessions of this worker in a channel that count its offsets: they are told where the stream
+ * is when counting would not tell them. */
+struct watch {
+    struct position heard; // of the last event that came here
+    uint64_t told_offset;
+    uint64_t heard_us;
+    uint32_t *sessions;
+    uint32_t n, cap;
 };
 
 /* A list of pointers or indices that only grows within a beat. */
@@ -70,11 +81,14 @@ struct hub {
     const struct app **apps; // by slot; NULL = unknown
     uint32_t n_apps;
     uint64_t now_us;
-    struct pile idle;     // channels that may have become empty
-    struct pile settling; // channels with joiners
-    struct pile due;      // channels whose count is to be sent
-    struct pile caches;   // channels with a cached event
-    uint32_t *ready;      // sessions whose wait is over
+    struct pile idle;       // channels that may have become empty
+    struct pile settling;   // channels with joiners
+    struct pile due;        // channels whose count is to be sent
+    struct pile caches;     // channels with a cached event
+    struct pile histories;  // channels with a stream
+    struct pile watched;    // channels with a watch
+    uint64_t history_bytes; // at most
+    uint32_t *ready;        // sessions whose wait is over
     uint32_t n_ready, cap_ready, at_ready;
     struct {
         uint32_t index, nonce;
@@ -152,6 +166,34 @@ void channel_ask(struct hub *h, struct letter *l);
 void channel_ask_all(struct hub *h, struct letter *l);
 void channel_send_counts(struct hub *h);
 void channel_expire_caches(struct hub *h);
+
+/* --- recovery --- */
+
+/* The channel's stream, made when a rule wants one; NULL = nothing is kept. */
+struct history *recovery_history(
+    struct hub *h, struct channel *c, const struct history_rule **rule);
+
+/* Gives the event its offset, if the channel has a stream. */
+void recovery_accept(struct hub *h, struct channel *c, struct letter *l);
+
+/* What one who subscribes so is to be told; the caller's. */
+struct replay *recovery_replay(struct hub *h, struct channel *c, const struct recovery *asked);
+void replay_free(struct replay *r); // NULL is fine
+
+/* The success, what was missed, the position; before the joiner is in the crowd. */
+void recovery_send(struct hub *h, uint32_t index, const struct letter *l);
+
+void recovery_watch(struct hub *h, struct channel *c, uint32_t index, const struct position *at);
+void recovery_unwatch(struct hub *h, struct channel *c, uint32_t index);
+
+/* An event has been fanned out here: who cannot count it is told. */
+void recovery_heard(struct hub *h, struct channel *c, const struct frame *frame, uint32_t except);
+void recovery_tell(struct hub *h, struct channel *c, const struct position *at);
+
+void recovery_ask(struct hub *h, struct letter *l);
+void recovery_purge(struct hub *h, struct letter *l);
+void recovery_add_state(struct hub *h, const struct channel *c, struct buf *out);
+void recovery_tick(struct hub *h); // retention and checkpoints, about once a second
 
 /* --- presence --- */
 

@@ -27,6 +27,7 @@ struct letter *letter_copy(const struct letter *l)
 {
     size_t bytes = sizeof *l + l->channel.len + l->user.len + l->info_json.len;
     struct letter *copy = mem_alloc(bytes);
+    ENSURE(!l->replay); // which only an answer on its way has
     *copy = *l;
     char *at = (char *)(copy + 1);
     move_span(&copy->channel, &at);
@@ -45,6 +46,7 @@ void letter_free(struct letter *letter)
         return;
     frame_drop(letter->frame);
     frame_drop(letter->cached);
+    replay_free(letter->replay);
     free(letter);
 }
 
@@ -91,6 +93,18 @@ static void handle(struct hub *h, struct letter *l, bool is_mail)
             channel_fan_out(h, c, l->frame, hub_live(h, l->session));
         break;
     }
+    case LETTER_POSITION: {
+        struct channel *c = channel_find(h, l->app, l->channel, l->hash);
+        if (c)
+            recovery_tell(h, c, &l->position);
+        break;
+    }
+    case LETTER_ASK_HISTORY:
+        recovery_ask(h, l);
+        break;
+    case LETTER_PURGE:
+        recovery_purge(h, l);
+        break;
     case LETTER_PUBLISH:
         channel_publish(h, l);
         break;

@@ -97,6 +97,10 @@ static uint8_t read_info(struct span list)
         info |= INFO_SUBSCRIPTIONS;
     if (http_has_token(list, "cache"))
         info |= INFO_CACHE;
+    if (http_has_token(list, "position"))
+        info |= INFO_POSITION;
+    if (http_has_token(list, "history"))
+        info |= INFO_HISTORY;
     return info;
 }
 
@@ -108,7 +112,7 @@ static bool read_event_info(
         return true;
     if (info->kind != JSON_STRING || !json_decode(info, own, &text))
         return err_set(err, 400, "Expected info parameter to be a string");
-    e->info = read_info(text) & (INFO_USERS | INFO_SUBSCRIPTIONS);
+    e->info = read_info(text) & (INFO_USERS | INFO_SUBSCRIPTIONS | INFO_POSITION);
     return true;
 }
 
@@ -415,6 +419,8 @@ static void get_channel(struct serve *s, struct conn *c, struct request *r, cons
         why = "Cannot retrieve the subscription count unless the feature is enabled for the app";
     else if ((info & INFO_CACHE) && !(traits & CHANNEL_CACHE))
         why = "Cannot retrieve the cache unless the channel is a cache channel";
+    else if ((info & INFO_CACHE) && (info & INFO_HISTORY))
+        why = "The cache and the history are asked for one at a time";
     if (why)
         conn_reply_text(s, c, 400, "%s", why);
     else
@@ -516,6 +522,16 @@ static bool is_get(const struct request *r)
     return r->head->method == HTTP_GET || r->head->method == HTTP_HEAD;
 }
 
+static void route_history(
+    struct serve *s, struct conn *c, struct request *r, const struct target *of)
+{
+    struct history_target target = {of->channel, of->traits};
+    if (is_get(r))
+        api_get_history(s, c, r->app, r->head->query, &target);
+    else
+        api_purge_history(s, c, r->app, &target);
+}
+
 static void route_channel(struct serve *s, struct conn *c, struct request *r, struct span rest)
 {
     static const struct {
@@ -538,6 +554,15 @@ static void route_channel(struct serve *s, struct conn *c, struct request *r, st
     }
     struct target of = {.channel = span_of(r->own.p + from, r->own.len - from)};
     bool is_stats = span_is(tail, "/stats");
+    if (span_is(tail, "/history")) {
+        if (!is_get(r) && r->head->method != HTTP_DELETE)
+            not_allowed(s, c, "GET, HEAD, DELETE");
+        else if (!read_channel(of.channel, r->app, &of.traits, &err))
+            fail(s, c, &err);
+        else
+            route_history(s, c, r, &of);
+        return;
+    }
     for (size_t i = 0; i < COUNT_OF(routes); i++) {
         if (!span_is(tail, routes[i].tail) && !(is_stats && i == 0))
             continue;

@@ -14,4 +14,19 @@ size_t api_body_limit(const struct serve *s, struct span path);
 /* POST /demo/publish: one event on the demo's channel. */
 void api_demo(struct serve *s, struct conn *c, const struct http_head *head, struct span body);
 
+/* --- history; api_history.c --- */
+
+struct history_target {
+    struct span channel; // valid
+    unsigned traits;
+};
+
+/* The parameters of a question; false with a 400. */
+bool history_query_read(struct span query, struct history_query *q, struct err *err) MUST_CHECK;
+
+void api_get_history(struct serve *s, struct conn *c, const struct app *app, struct span query,
+    const struct history_target *of);
+void api_purge_history(
+    struct serve *s, struct conn *c, const struct app *app, const struct history_target *of);
+
 #endif

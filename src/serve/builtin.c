@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "gateway/tally.h"
 #include "serve/act.h"
+#include "serve/api.h"
 #include "serve/metrics.h"
 #include "serve/notes.h"
 #include "wire/json.h"
@@ -313,6 +314,43 @@ static bool run_disconnect(struct serve *s, struct act *a)
     return run_scan(s, a, SCAN_CLOSE);
 }
 
+/* --- what a channel has published ---------------------------------------------------------------------- */
+
+static bool run_history(struct serve *s, struct act *a)
+{
+    struct buf scratch = {0};
+    struct history_query q;
+    struct span channel;
+    struct err err;
+    unsigned traits;
+    bool ok = need_param(a, "channel", &scratch, &channel) &&
+              act_channel(a, channel, "query", "channel", &traits) &&
+              act_may(a, channel, POLICY_HISTORY);
+    if (ok && !history_query_read(buf_span(&a->query), &q, &err))
+        ok = act_fail(a, err.status, "%s", err.text);
+    if (ok) {
+        struct letter ask = {.mail.kind = LETTER_ASK_HISTORY,
+            .app = a->app->slot,
+            .traits = (uint8_t)traits,
+            .channel = channel,
+            .info_json = span_of((const char *)&q, sizeof q)};
+        call_ask(s, conn_at(s, a->conn), a->call, 0, &ask);
+    }
+    buf_fini(&scratch);
+    return ok;
+}
+
+static void gather_history(struct act *a, const struct call *call)
+{
+    const struct call_item *item = &call->items[0];
+    if (item->result == LETTER_DISABLED) {
+        (void)act_fail(a, 404, "The history of this channel is not kept");
+        return;
+    }
+    a->status = item->result == LETTER_GONE ? 410 : 200;
+    buf_add_span(&a->reply, frame_text(item->frame));
+}
+
 /* --- the server itself ------------------------------------------------------------------------------------ */
 
 static bool run_stats(struct serve *s, struct act *a)
@@ -395,7 +433,7 @@ static bool needs_call(enum builtin builtin)
 {
     return builtin == BUILTIN_SUBSCRIBE || builtin == BUILTIN_UNSUBSCRIBE ||
            builtin == BUILTIN_USER_CHANNELS || builtin == BUILTIN_DISCONNECT ||
-           builtin == BUILTIN_STATS;
+           builtin == BUILTIN_STATS || builtin == BUILTIN_HISTORY;
 }
 
 bool builtin_run(struct serve *s, struct act *a)
@@ -419,6 +457,7 @@ bool builtin_run(struct serve *s, struct act *a)
         [BUILTIN_SERVER_METRICS] = run_server_metrics,
         [BUILTIN_DEMO_PROGRESS] = run_nothing,
         [BUILTIN_OPENAPI] = run_openapi,
+        [BUILTIN_HISTORY] = run_history,
     };
     if (!a->call && needs_call(a->action->builtin))
         return act_fail(a, 400, "Only an HTTP request can ask for this");
@@ -534,6 +573,9 @@ void builtin_gather(struct act *a, const struct call *call)
         break;
     case BUILTIN_STATS:
         gather_stats(a, call);
+        break;
+    case BUILTIN_HISTORY:
+        gather_history(a, call);
         break;
     default: // the others have written theirs
         break;

@@ -50,6 +50,8 @@ static void take_answer(struct call *call, uint32_t item, struct letter *l)
     to->n_users = l->n_users;
     to->n_subscriptions = l->n_subscriptions;
     to->ttl_s = l->ttl_s;
+    to->result = l->result;
+    to->position = l->position;
     frame_drop(to->frame);
     to->frame = frame;
 }
@@ -98,6 +100,9 @@ static void add_counts(struct buf *out, const struct call *call, const struct ca
         !(item->traits & CHANNEL_PRESENCE))
         buf_addf(
             out, "%s\"subscription_count\":%u", out->len > from ? "," : "", item->n_subscriptions);
+    if ((item->info & INFO_POSITION) && item->position.epoch[0])
+        buf_addf(out, "%s\"epoch\":\"%s\",\"offset\":%llu", out->len > from ? "," : "",
+            item->position.epoch, (unsigned long long)item->position.offset);
 }
 
 static void add_events(struct buf *out, const struct call *call)
@@ -160,7 +165,10 @@ static void add_channel(struct buf *out, const struct call *call)
         buf_addf(out, ",\"user_count\":%u", item->n_users);
     if (item->info & INFO_SUBSCRIPTIONS)
         buf_addf(out, ",\"subscription_count\":%u", item->n_subscriptions);
-    if (item->info & INFO_CACHE)
+    if (item->info & INFO_HISTORY) {
+        buf_add_str(out, ",\"history\":");
+        buf_add_span(out, frame_text(item->frame));
+    } else if (item->info & INFO_CACHE)
         add_cache(out, item);
     buf_add_char(out, '}');
 }
@@ -201,12 +209,22 @@ static void add_body(struct buf *out, const struct call *call)
         break;
     case CALL_ACT: // replies for itself
         break;
+    case CALL_HISTORY:
+        add_fragments(out, call);
+        break;
     case CALL_TERMINATE:
     case CALL_OLD_EVENT:
     case CALL_DEMO:
         buf_add_str(out, "{}");
         break;
     }
+}
+
+static int status_of(const struct call *call)
+{
+    if (call->kind == CALL_HISTORY && call->items[0].result == LETTER_GONE)
+        return 410;
+    return call->kind == CALL_OLD_EVENT ? 202 : 200;
 }
 
 static void reply(struct serve *s, struct conn *c, struct call *call)
@@ -216,11 +234,14 @@ static void reply(struct serve *s, struct conn *c, struct call *call)
         act_answer(s, c, call);
         return;
     }
+    if (call->kind == CALL_HISTORY && call->items[0].result == LETTER_DISABLED) {
+        conn_reply_text(s, c, 404, "The history of this channel is not kept");
+        return;
+    }
     add_body(&body, call);
     conn_reply(s, c,
-        &(struct reply){.status = call->kind == CALL_OLD_EVENT ? 202 : 200,
-            .type = "application/json",
-            .body = buf_span(&body)});
+        &(struct reply){
+            .status = status_of(call), .type = "application/json", .body = buf_span(&body)});
     buf_fini(&body);
 }
 

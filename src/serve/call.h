@@ -19,6 +19,7 @@ enum call_kind {
     CALL_OLD_EVENT, // POST channels/C/events, deprecated
     CALL_WEBHOOKS,  // GET webhooks
     CALL_DEMO,      // POST /demo/publish
+    CALL_HISTORY,   // GET and DELETE channels/C/history
     CALL_ACT        // an application's endpoint: act.h
 };
 
@@ -27,7 +28,9 @@ struct call_item {
     char *name;   // the channel; only where the reply shows it
     uint8_t info; // INFO_*: what was asked for it
     uint8_t traits;
+    uint8_t result; // enum letter_result
     uint32_t n_users, n_subscriptions, ttl_s;
+    struct position position;
     struct frame *frame; // held
 };
 

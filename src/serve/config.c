@@ -114,6 +114,9 @@ void config_app_fini(struct app *app)
     for (size_t i = 0; i < app->n_webhooks; i++)
         free_webhook(&app->webhooks[i]);
     free(app->webhooks);
+    for (size_t i = 0; i < app->n_history; i++)
+        free(app->history[i].pattern);
+    free(app->history);
     free(app->id);
     memset(app, 0, sizeof *app);
 }

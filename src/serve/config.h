@@ -28,6 +28,7 @@ struct config_limits {
     uint32_t outbox_soft_bytes; // 262,144 pending for outbox_soft_ms: closed
     uint32_t outbox_soft_ms;    // 10,000
     uint32_t outbox_stall_ms;   // 15,000 without one byte taken: closed
+    uint32_t history_bytes;     // 268,435,456 of event history, for all workers together
     uint32_t outbox_total_bytes; // 268,435,456 retained for all slow connections of a worker
     uint32_t idle_ms;            // 45,000 of silence: a WebSocket PING
     uint32_t pong_ms;            // 30,000 more: closed 4201

@@ -47,6 +47,12 @@ READ(users, &hub_counts(s->hub)->users)
 READ(events, &hub_counts(s->hub)->events)
 READ(client_events, &hub_counts(s->hub)->client_events)
 READ(letters, &hub_counts(s->hub)->letters)
+READ(histories, &hub_counts(s->hub)->histories)
+READ(history_events, &hub_counts(s->hub)->history_events)
+READ(history_bytes, &hub_counts(s->hub)->history_bytes)
+READ(evicted, &hub_counts(s->hub)->histories_evicted)
+READ(recovered, &hub_counts(s->hub)->recovered)
+READ(unrecovered, &hub_counts(s->hub)->unrecovered)
 READ(frames, &hub_fanout_counts(s->hub)->frames_sent)
 READ(bytes, &hub_fanout_counts(s->hub)->bytes_sent)
 READ(writes, &hub_fanout_counts(s->hub)->writes)
@@ -66,6 +72,15 @@ static const struct gauge gauges[] = {
     {"client_events_total", "counter", "Client events relayed by their channel's home",
         read_client_events},
     {"letters_total", "counter", "Letters mailed to other workers", read_letters},
+    {"history_streams", "gauge", "Channels whose history is kept by the worker", read_histories},
+    {"history_events", "gauge", "Events in these histories", read_history_events},
+    {"history_bytes", "gauge", "Bytes of these events", read_history_bytes},
+    {"histories_evicted_total", "counter", "Histories forgotten because all together were too much",
+        read_evicted},
+    {"recovered_total", "counter", "Subscriptions that went on where they had been",
+        read_recovered},
+    {"not_recovered_total", "counter", "Subscriptions that were told that they could not",
+        read_unrecovered},
     {"messages_out_total", "counter", "Frames for clients", read_frames},
     {"bytes_out_total", "counter", "Bytes of frames written to sockets", read_bytes},
     {"writes_total", "counter", "Write calls for frames", read_writes},

@@ -93,6 +93,7 @@ struct serve *serve_new(const struct serve_setup *setup)
         .ctx = s};
     s->hub = hub_new(&hub);
     hub_use_apps(s->hub, s->config->apps, s->config->n_apps);
+    hub_use_history(s->hub, s->config->limits.history_bytes / s->house->n_workers);
     update_time(s);
     jobs_use_config(s);
     s->swept_ms = s->now_ms;
@@ -194,6 +195,7 @@ static void take_config(struct serve *s, struct mail *mail)
     struct fanout_limits limits = fanout_limits_of(letter->config);
     hub_use_apps(s->hub, letter->config->apps, letter->config->n_apps);
     hub_use_limits(s->hub, &limits);
+    hub_use_history(s->hub, s->config->limits.history_bytes / s->house->n_workers);
     config_drop(s->config);
     tls_context_drop(s->tls);
     s->config = letter->config;

@@ -308,12 +308,6 @@ TEST(yes_and_no_have_several_spellings)
     }
 }
 
-TEST(what_later_versions_know_is_refused_by_name)
-{
-    CHECK_STR(FILE_REFUSAL(APP "    history: []\n"),
-        "c.yaml:4:5: 'apps.history' is not supported by this version");
-}
-
 TEST(broken_yaml_is_refused_with_its_place)
 {
     CHECK_STR(FILE_REFUSAL("host: localhost\n  port: 3\n"),
@@ -513,7 +507,6 @@ static void run_refusals(void)
     RUN_CLEAN(a_value_of_the_wrong_type_is_refused);
     RUN_CLEAN(a_dotted_key_is_told_how_to_be_written);
     RUN_CLEAN(yes_and_no_have_several_spellings);
-    RUN_CLEAN(what_later_versions_know_is_refused_by_name);
     RUN_CLEAN(broken_yaml_is_refused_with_its_place);
     RUN_CLEAN(an_alias_that_holds_itself_is_refused);
     RUN_CLEAN(an_empty_file_and_empty_groups_change_nothing);

@@ -284,22 +284,20 @@ TEST(what_nobody_hears_makes_nothing)
     end();
 }
 
-TEST(accepted_events_are_numbered_and_answered_with_counts)
+TEST(accepted_events_are_answered_with_counts)
 {
     start(1);
     enter(0, 0, "news");
     enter(1, 1, "news");
-    for (uint64_t i = 1; i < 4; i++) {
+    for (int i = 0; i < 3; i++) {
         struct letter l = event_for("news", "\"1\"");
         ask(2, &l);
         settle();
-        CHECK_EQ(w.answer.offset, i);
         CHECK_EQ(w.answer.n_subscriptions, 2);
         frame_drop(l.frame);
     }
     struct letter l = event_for("elsewhere", "\"1\"");
     ask(2, &l);
-    CHECK_EQ(w.answer.offset, 0);
     CHECK_EQ(w.answer.n_subscriptions, 0);
     frame_drop(l.frame);
     end();
@@ -426,7 +424,7 @@ int main(void)
     RUN(each_event_begins_the_time_anew);
     RUN(timers_are_wanted_only_while_something_is_due);
     RUN(what_nobody_hears_makes_nothing);
-    RUN(accepted_events_are_numbered_and_answered_with_counts);
+    RUN(accepted_events_are_answered_with_counts);
     RUN(the_session_to_leave_out_is_left_out_on_every_hub);
     RUN(a_client_event_goes_to_everyone_but_its_sender);
     RUN(one_name_in_two_apps_is_two_channels);

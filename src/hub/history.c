@@ -1,0 +1,153 @@
+/* A ring of frames. */
+#include "base/base.h"
+
+#include "hub/history.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/rand.h"
+#include "base/text.h"
+
+static void draw_epoch(char out[EPOCH_CHARS + 1])
+{
+    static const char letters[] = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
+    for (int i = 0; i < EPOCH_CHARS; i++)
+        out[i] = letters[rand_u32() % (sizeof letters - 1)];
+    out[EPOCH_CHARS] = '\0';
+}
+
+struct history *history_new(uint64_t now_us)
+{
+    struct history *s = mem_zero(sizeof *s);
+    draw_epoch(s->top.epoch);
+    s->used_us = now_us;
+    return s;
+}
+
+static struct history_event *event_at(const struct history *s, uint32_t i)
+{
+    return &s->ring[(s->first + i) % s->cap];
+}
+
+static void drop_oldest(struct history *s)
+{
+    struct history_event *e = event_at(s, 0);
+    s->bytes -= e->frame->len;
+    frame_drop(e->frame);
+    e->frame = NULL;
+    s->first = (s->first + 1) % s->cap;
+    s->n--;
+}
+
+static void clear(struct history *s)
+{
+    while (s->n)
+        drop_oldest(s);
+    free(s->ring);
+    s->ring = NULL;
+    s->first = s->cap = 0;
+}
+
+void history_free(struct history *s)
+{
+    if (!s)
+        return;
+    clear(s);
+    free(s);
+}
+
+static void grow(struct history *s)
+{
+    uint32_t cap = s->cap ? s->cap * 2 : 8;
+    struct history_event *ring = mem_zero(cap * sizeof *ring);
+    for (uint32_t i = 0; i < s->n; i++)
+        ring[i] = *event_at(s, i);
+    free(s->ring);
+    s->ring = ring;
+    s->first = 0;
+    s->cap = cap;
+}
+
+uint64_t history_append(struct history *s, const struct history_rule *rule, struct frame *frame,
+    uint64_t now_us, int64_t wall_ms)
+{
+    history_expire(s, rule, now_us);
+    while (s->n && (s->n >= rule->max_events || s->bytes + frame->len > rule->max_bytes))
+        drop_oldest(s);
+    if (s->n == s->cap)
+        grow(s);
+    frame_hold(frame);
+    s->n++;
+    *event_at(s, s->n - 1) = (struct history_event){frame, wall_ms, now_us};
+    s->bytes += frame->len;
+    s->used_us = now_us;
+    return ++s->top.offset;
+}
+
+void history_expire(struct history *s, const struct history_rule *rule, uint64_t now_us)
+{
+    uint64_t ttl_us = (uint64_t)rule->ttl_s * 1000000U;
+    while (s->n && now_us - event_at(s, 0)->at_us >= ttl_us)
+        drop_oldest(s);
+    if (!s->n && s->ring)
+        clear(s);
+}
+
+void history_reset(struct history *s)
+{
+    clear(s);
+    draw_epoch(s->top.epoch);
+    s->top.offset = 0;
+}
+
+uint64_t history_oldest(const struct history *s)
+{
+    return s->top.offset + 1 - s->n;
+}
+
+const struct history_event *history_at(const struct history *s, uint64_t offset)
+{
+    ENSURE(offset >= history_oldest(s) && offset <= s->top.offset);
+    return event_at(s, (uint32_t)(offset - history_oldest(s)));
+}
+
+const char *history_word(enum history_verdict verdict)
+{
+    static const char *const words[] = {[HISTORY_WHOLE] = "",
+        [HISTORY_EPOCH_CHANGED] = "epoch_changed",
+        [HISTORY_EXPIRED] = "expired",
+        [HISTORY_TOO_MANY] = "too_many",
+        [HISTORY_AHEAD] = "ahead"};
+    return words[verdict];
+}
+
+enum history_verdict history_check(
+    const struct history *s, const struct history_rule *rule, const struct position *at)
+{
+    uint64_t bytes = 0;
+    if (strcmp(at->epoch, s->top.epoch) != 0)
+        return HISTORY_EPOCH_CHANGED;
+    if (at->offset > s->top.offset)
+        return HISTORY_AHEAD;
+    if (at->offset + 1 < history_oldest(s))
+        return HISTORY_EXPIRED;
+    if (s->top.offset - at->offset > rule->recover_events)
+        return HISTORY_TOO_MANY;
+    for (uint64_t offset = at->offset + 1; offset <= s->top.offset; offset++)
+        bytes += history_at(s, offset)->frame->len;
+    return bytes > rule->recover_bytes ? HISTORY_TOO_MANY : HISTORY_WHOLE;
+}
+
+bool position_read(struct span text, struct position *out)
+{
+    const char *colon = text.len ? memchr(text.p, ':', text.len) : NULL;
+    *out = (struct position){0};
+    if (!colon)
+        return false;
+    size_t n = (size_t)(colon - text.p);
+    if (!n || n > EPOCH_CHARS)
+        return false;
+    memcpy(out->epoch, text.p, n);
+    return text_to_u64(span_from(text, n + 1), &out->offset);
+}

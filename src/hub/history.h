@@ -1,0 +1,72 @@
+/* history.h - what a channel has published lately, by offset.
+ *
+ * A stream gives every event an offset: 1, 2, 3, without holes, assigned once.  Its epoch says
+ * which stream that is: it changes whenever continuity cannot be proven.  A position is both.
+ * The ring keeps the events of the last offsets, within the rule's limits; the newest stays
+ * countable when all have gone.
+ */
+#ifndef HUB_HISTORY_H
+#define HUB_HISTORY_H
+
+#include "base/base.h"
+#include "base/frame.h"
+#include "hub/app.h"
+
+enum { EPOCH_CHARS = 12 };
+
+struct position {
+    char epoch[EPOCH_CHARS + 1]; // "" = none
+    uint64_t offset;
+};
+
+struct history_event {
+    struct frame *frame; // held
+    int64_t time_ms;     // wall time of its acceptance
+    uint64_t at_us;      // the same, monotonic
+};
+
+struct history {
+    struct position top; // of the newest event; offset 0 before the first
+    struct history_event *ring;
+    uint32_t first, n, cap; // of the ring
+    uint64_t bytes;         // of the frames
+    uint64_t used_us;       // when anybody last wanted anything of it
+};
+
+struct history *history_new(uint64_t now_us);
+void history_free(struct history *s); // NULL is fine
+
+/* Takes the next offset for the event, and keeps it as long as the rule says.  A reference of
+ * frame is taken. */
+uint64_t history_append(struct history *s, const struct history_rule *rule, struct frame *frame,
+    uint64_t now_us, int64_t wall_ms);
+
+/* Lets go of what is older than the rule allows. */
+void history_expire(struct history *s, const struct history_rule *rule, uint64_t now_us);
+
+/* Forgets everything; positions of before are worth nothing. */
+void history_reset(struct history *s);
+
+/* The oldest offset that is kept; top + 1 when none is. */
+uint64_t history_oldest(const struct history *s);
+
+/* The event of an offset from history_oldest to top. */
+const struct history_event *history_at(const struct history *s, uint64_t offset);
+
+enum history_verdict {
+    HISTORY_WHOLE, // everything behind the position is there
+    HISTORY_EPOCH_CHANGED,
+    HISTORY_EXPIRED, // some of it has gone
+    HISTORY_TOO_MANY,
+    HISTORY_AHEAD // no such offset has been assigned
+};
+const char *history_word(enum history_verdict verdict);
+
+/* Can who was at that position go on? */
+enum history_verdict history_check(
+    const struct history *s, const struct history_rule *rule, const struct position *at);
+
+/* "EPOCH:OFFSET"; false when the text is none. */
+bool position_read(struct span text, struct position *out) MUST_CHECK;
+
+#endif

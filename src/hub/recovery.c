@@ -1,0 +1,520 @@
+/* History at a channel's home, and subscribers that come back for what they missed. */
+#include "base/base.h"
+
+#include "hub/hub_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "wire/json.h"
+
+enum { CHECKPOINT_EVENTS = 256, CHECKPOINT_US = 30 * 1000 * 1000 };
+
+/* --- streams --------------------------------------------------------------------------------------- */
+
+struct history *recovery_history(struct hub *h, struct channel *c, const struct history_rule **rule)
+{
+    const struct app *app = hub_app(h, c->app);
+    *rule = app->n_history ? app_history(app, channel_name(c)) : NULL;
+    if (!*rule)
+        return NULL;
+    if (!c->history) {
+        c->history = history_new(h->now_us);
+        pile_push(&h->histories, c);
+        counter_add(&h->counts.histories, 1);
+    }
+    return c->history;
+}
+
+/* What the stream holds has changed from what it was. */
+static void count_change(struct hub *h, const struct history *s, uint32_t n, uint64_t bytes)
+{
+    if (s->n >= n)
+        counter_add(&h->counts.history_events, s->n - n);
+    else
+        counter_sub(&h->counts.history_events, n - s->n);
+    if (s->bytes >= bytes)
+        counter_add(&h->counts.history_bytes, s->bytes - bytes);
+    else
+        counter_sub(&h->counts.history_bytes, bytes - s->bytes);
+}
+
+/* Another epoch begins: whoever counts is told. */
+static void begin_again(struct hub *h, struct channel *c)
+{
+    struct history *s = c->history;
+    uint32_t n = s->n;
+    uint64_t bytes = s->bytes;
+    history_reset(s);
+    count_change(h, s, n, bytes);
+    recovery_tell(h, c, &s->top);
+    struct letter told = {.mail.kind = LETTER_POSITION,
+        .app = c->app,
+        .hash = c->node.hash,
+        .channel = channel_name(c),
+        .position = s->top};
+    for (unsigned w = 0; c->interest && w < h->setup.n_workers; w++)
+        if (c->interest[w] && w != h->setup.worker)
+            hub_tell(h, w, &told);
+}
+
+/* All histories together are too much: the one that was wanted least lately is forgotten, but
+ * not the one that grows now.  Rare, so a look at each is fine. */
+static void evict(struct hub *h, const struct channel *growing)
+{
+    while (counter_get(&h->counts.history_bytes) > h->history_bytes) {
+        struct channel *oldest = NULL;
+        for (uint32_t i = 0; i < h->histories.n; i++) {
+            struct channel *c = h->histories.items[i];
+            if (c != growing && c->history->n &&
+                (!oldest || c->history->used_us < oldest->history->used_us))
+                oldest = c;
+        }
+        if (!oldest)
+            return; // its own rule bounds it
+        begin_again(h, oldest);
+        counter_add(&h->counts.histories_evicted, 1);
+    }
+}
+
+void recovery_accept(struct hub *h, struct channel *c, struct letter *l)
+{
+    const struct history_rule *rule;
+    struct history *s = recovery_history(h, c, &rule);
+    if (!s)
+        return;
+    uint32_t n = s->n;
+    uint64_t bytes = s->bytes;
+    l->frame->offset = s->top.offset + 1;
+    memcpy(l->frame->epoch, s->top.epoch, sizeof s->top.epoch);
+    history_append(s, rule, l->frame, h->now_us, h->fanout.wall_ms);
+    l->position = s->top;
+    count_change(h, s, n, bytes);
+    evict(h, c);
+}
+
+static void expire(struct hub *h, struct history *s, const struct history_rule *rule)
+{
+    uint32_t n = s->n;
+    uint64_t bytes = s->bytes;
+    history_expire(s, rule, h->now_us);
+    count_change(h, s, n, bytes);
+}
+
+static void add_position(struct buf *out, const struct position *at)
+{
+    buf_addf(out, "\"epoch\":\"%s\",\"offset\":%llu", at->epoch, (unsigned long long)at->offset);
+}
+
+static struct frame *position_frame(const struct channel *c, const struct position *at)
+{
+    struct buf inner = {0};
+    buf_add_char(&inner, '{');
+    add_position(&inner, at);
+    buf_add_char(&inner, '}');
+    struct frame *frame =
+        pusher_internal("pusher_internal:position", channel_name(c), buf_span(&inner));
+    buf_fini(&inner);
+    return frame;
+}
+
+/* --- coming back ------------------------------------------------------------------------------------- */
+
+static struct replay *new_replay(uint64_t n)
+{
+    ENSURE(n < UINT32_MAX);
+    struct replay *r = mem_zero(sizeof *r + (size_t)n * sizeof r->frames[0]);
+    return r;
+}
+
+void replay_free(struct replay *r)
+{
+    if (!r)
+        return;
+    for (uint32_t i = 0; i < r->n; i++)
+        frame_drop(r->frames[i]);
+    buf_fini(&r->told);
+    free(r);
+}
+
+/* The events behind an offset, which are all there. */
+static struct replay *take_behind(const struct history *s, uint64_t offset)
+{
+    struct replay *r = new_replay(s->top.offset - offset);
+    for (uint64_t at = offset + 1; at <= s->top.offset; at++) {
+        struct frame *frame = history_at(s, at)->frame;
+        frame_hold(frame);
+        r->frames[r->n++] = frame;
+    }
+    r->top = s->top;
+    return r;
+}
+
+static struct replay *resume(struct hub *h, const struct history *s,
+    const struct history_rule *rule, const struct position *from)
+{
+    enum history_verdict verdict = history_check(s, rule, from);
+    if (verdict == HISTORY_WHOLE) {
+        struct replay *r = take_behind(s, from->offset);
+        r->is_recovered = true;
+        buf_add_char(&r->told, '{');
+        add_position(&r->told, from);
+        buf_addf(&r->told, ",\"recovered\":true,\"replay\":%u}", r->n);
+        counter_add(&h->counts.recovered, 1);
+        return r;
+    }
+    struct replay *r = new_replay(0);
+    r->top = s->top;
+    buf_add_char(&r->told, '{');
+    add_position(&r->told, &s->top);
+    buf_addf(&r->told, ",\"recovered\":false,\"reason\":\"%s\",\"oldest\":%llu,\"newest\":%llu}",
+        history_word(verdict), (unsigned long long)history_oldest(s),
+        (unsigned long long)s->top.offset);
+    counter_add(&h->counts.unrecovered, 1);
+    return r;
+}
+
+/* The offset behind which a newcomer begins. */
+static uint64_t rewound(const struct hub *h, const struct history *s,
+    const struct history_rule *rule, const struct recovery *asked)
+{
+    uint64_t bytes = 0;
+    uint64_t at = s->top.offset;
+    uint64_t since_us = h->now_us - (uint64_t)asked->rewind_s * 1000000U;
+    uint32_t most = asked->rewind && asked->rewind < rule->rewind ? asked->rewind : rule->rewind;
+    if (!asked->rewind && !asked->rewind_s)
+        return at;
+    while (at >= history_oldest(s) && s->top.offset - at < most) {
+        const struct history_event *e = history_at(s, at);
+        bytes += e->frame->len;
+        if (bytes > rule->recover_bytes || (asked->rewind_s && e->at_us < since_us))
+            break;
+        at--;
+    }
+    return at;
+}
+
+struct replay *recovery_replay(struct hub *h, struct channel *c, const struct recovery *asked)
+{
+    const struct history_rule *rule;
+    struct history *s = recovery_history(h, c, &rule);
+    if (!s) {
+        struct replay *none = new_replay(0);
+        buf_add_str(&none->told, "{\"recovered\":false,\"reason\":\"disabled\"}");
+        return none;
+    }
+    expire(h, s, rule);
+    s->used_us = h->now_us;
+    if (asked->from.epoch[0])
+        return resume(h, s, rule, &asked->from);
+    uint64_t from = rewound(h, s, rule, asked);
+    struct replay *r = take_behind(s, from);
+    struct position base = s->top;
+    base.offset = from;
+    buf_add_char(&r->told, '{');
+    add_position(&r->told, &base);
+    if (asked->rewind || asked->rewind_s)
+        buf_addf(&r->told, ",\"replay\":%u", r->n);
+    buf_add_char(&r->told, '}');
+    return r;
+}
+
+/* The data of the success: with the members of a presence channel, where it is one. */
+static void add_success(const struct letter *l, struct buf *inner)
+{
+    struct buf scratch = {0};
+    struct json data;
+    struct span snapshot;
+    buf_add_char(inner, '{');
+    if (l->frame && json_parse(frame_data(l->frame), &data) &&
+        json_decode(&data, &scratch, &snapshot) && snapshot.len > 2) {
+        buf_add(inner, snapshot.p + 1, snapshot.len - 2);
+        buf_add_char(inner, ',');
+    }
+    buf_addf(inner, "\"recovery\":%.*s}", SPAN(buf_span(&l->replay->told)));
+    buf_fini(&scratch);
+}
+
+void recovery_send(struct hub *h, uint32_t index, const struct letter *l)
+{
+    const struct replay *r = l->replay;
+    const struct channel *c = channel_find(h, l->app, l->channel, l->hash);
+    struct buf inner = {0};
+    add_success(l, &inner);
+    struct frame *success =
+        pusher_internal("pusher_internal:subscription_succeeded", l->channel, buf_span(&inner));
+    hub_send(h, index, frame_text(success));
+    frame_drop(success);
+    buf_fini(&inner);
+    bool has_cached = l->cached && !r->is_recovered;
+    if (has_cached)
+        hub_send(h, index, frame_text(l->cached));
+    for (uint32_t i = 0; i < r->n; i++)
+        hub_send(h, index, frame_text(r->frames[i]));
+    if (r->top.epoch[0] && (r->n || has_cached)) {
+        struct frame *position = position_frame(c, &r->top);
+        hub_send(h, index, frame_text(position));
+        frame_drop(position);
+    }
+}
+
+/* --- those who count ---------------------------------------------------------------------------------- */
+
+void recovery_watch(struct hub *h, struct channel *c, uint32_t index, const struct position *at)
+{
+    if (!at->epoch[0])
+        return; // nothing is kept: there is nothing to count
+    if (!c->watch) {
+        c->watch = mem_zero(sizeof *c->watch);
+        pile_push(&h->watched, c);
+    }
+    struct watch *w = c->watch;
+    if (w->n == w->cap) {
+        w->cap = w->cap ? w->cap * 2 : 4;
+        w->sessions = mem_array(w->sessions, w->cap, sizeof *w->sessions);
+    }
+    w->sessions[w->n++] = index;
+    w->heard = *at; // the newest that there is: events before it have gone out
+    w->heard_us = h->now_us;
+}
+
+static void drop_watch(struct hub *h, struct channel *c)
+{
+    for (uint32_t i = 0; i < h->watched.n; i++)
+        if (h->watched.items[i] == c) {
+            pile_remove_at(&h->watched, i);
+            break;
+        }
+    free(c->watch->sessions);
+    free(c->watch);
+    c->watch = NULL;
+}
+
+void recovery_unwatch(struct hub *h, struct channel *c, uint32_t index)
+{
+    struct watch *w = c->watch;
+    for (uint32_t i = 0; w && i < w->n; i++)
+        if (w->sessions[i] == index) {
+            w->sessions[i] = w->sessions[--w->n];
+            break;
+        }
+    if (w && !w->n)
+        drop_watch(h, c);
+}
+
+void recovery_tell(struct hub *h, struct channel *c, const struct position *at)
+{
+    if (!c->watch)
+        return;
+    struct frame *frame = position_frame(c, at);
+    for (uint32_t i = 0; i < c->watch->n; i++)
+        hub_send(h, c->watch->sessions[i], frame_text(frame));
+    frame_drop(frame);
+    c->watch->heard = *at;
+    c->watch->told_offset = at->offset;
+}
+
+static bool is_counting(const struct watch *w, uint32_t index)
+{
+    for (uint32_t i = 0; i < w->n; i++)
+        if (w->sessions[i] == index)
+            return true;
+    return false;
+}
+
+void recovery_heard(struct hub *h, struct channel *c, const struct frame *frame, uint32_t except)
+{
+    struct watch *w = c->watch;
+    if (!w || !frame->offset)
+        return;
+    w->heard.offset = frame->offset;
+    memcpy(w->heard.epoch, frame->epoch, sizeof w->heard.epoch);
+    w->heard_us = h->now_us;
+    /* Clients take such a name for another client's event, and do not count it. */
+    bool is_hidden =
+        span_starts(span_of(frame->text + frame->name_at, frame->name_len), "\"client-");
+    if (is_hidden || frame->offset % CHECKPOINT_EVENTS == 0) {
+        struct position at = w->heard;
+        recovery_tell(h, c, &at);
+    } else if (except != SLAB_NONE && is_counting(w, except)) {
+        struct frame *position = position_frame(c, &w->heard);
+        hub_send(h, except, frame_text(position));
+        frame_drop(position);
+    }
+}
+
+/* --- questions ------------------------------------------------------------------------------------------ */
+
+void recovery_add_state(struct hub *h, const struct channel *c, struct buf *out)
+{
+    const struct history *s = c ? c->history : NULL;
+    const struct history_rule *rule = c ? app_history(hub_app(h, c->app), channel_name(c)) : NULL;
+    if (!s || !rule) {
+        buf_add_str(out, "null");
+        return;
+    }
+    buf_addf(out, "{\"epoch\":\"%s\",\"oldest\":%llu,\"newest\":%llu,\"bytes\":%llu,\"ttl_s\":%u}",
+        s->top.epoch, (unsigned long long)history_oldest(s), (unsigned long long)s->top.offset,
+        (unsigned long long)s->bytes, rule->ttl_s);
+}
+
+static void add_item(struct buf *out, const struct history *s, uint64_t offset)
+{
+    const struct history_event *e = history_at(s, offset);
+    const struct frame *f = e->frame;
+    buf_addf(out, "%s{\"id\":\"%s:%llu\",\"offset\":%llu,\"name\":%.*s,\"data\":",
+        out->p[out->len - 1] == '[' ? "" : ",", s->top.epoch, (unsigned long long)offset,
+        (unsigned long long)offset, (int)f->name_len, f->text + f->name_at);
+    if (f->data_len)
+        buf_add_span(out, frame_data(f));
+    else
+        buf_add_str(out, "null");
+    buf_addf(out, ",\"time_ms\":%lld}", (long long)e->time_ms);
+}
+
+/* The offsets that the question leaves, from *low to *high; is_cut: retention took some. */
+static bool bound(
+    const struct history *s, const struct history_query *q, uint64_t *low, uint64_t *high)
+{
+    uint64_t oldest = history_oldest(s);
+    *low = q->has_since ? q->since.offset + 1 : 1;
+    *high = q->has_until && q->until.offset < s->top.offset ? q->until.offset : s->top.offset;
+    bool is_cut = *low < oldest;
+    if (is_cut)
+        *low = oldest;
+    while (q->start_ms && *low <= *high && history_at(s, *low)->time_ms < q->start_ms)
+        ++*low;
+    while (
+        q->end_ms && *high >= *low && *high >= oldest && history_at(s, *high)->time_ms > q->end_ms)
+        --*high;
+    return is_cut;
+}
+
+static void add_items(const struct history *s, const struct history_query *q, struct buf *out)
+{
+    uint64_t low;
+    uint64_t high;
+    uint64_t next = 0;
+    bool is_cut = bound(s, q, &low, &high);
+    uint64_t n = high + 1 > low ? high + 1 - low : 0;
+    bool has_more = n > q->limit;
+    if (has_more)
+        n = q->limit;
+    buf_add_str(out, ",\"items\":[");
+    for (uint64_t i = 0; i < n; i++) {
+        next = q->is_backwards ? high - i : low + i;
+        add_item(out, s, next);
+    }
+    buf_addf(out, "],\"has_more\":%s,\"complete\":%s", has_more ? "true" : "false",
+        is_cut ? "false" : "true");
+    /* The next page goes on behind the last item; the question's other bound stays. */
+    if (has_more)
+        buf_addf(out, ",\"cursor\":\"%c%s:%llu:%llu\"", q->is_backwards ? 'b' : 'f', s->top.epoch,
+            (unsigned long long)next,
+            (unsigned long long)(q->is_backwards ? (q->has_since ? q->since.offset : 0) : high));
+}
+
+static bool is_stale(const struct history *s, bool is_there, const struct position *at)
+{
+    return is_there && strcmp(at->epoch, s->top.epoch) != 0;
+}
+
+/* l->cached becomes the answer's JSON. */
+static void answer(struct letter *l, struct buf *out)
+{
+    l->cached = frame_new(out->len);
+    if (out->len)
+        memcpy(l->cached->text, out->p, out->len);
+    buf_fini(out);
+}
+
+/* The channel of a question: made when a rule keeps its history, so that its epoch stays. */
+static struct history *find_stream(
+    struct hub *h, struct letter *l, const struct history_rule **rule)
+{
+    const struct app *app = hub_app(h, l->app);
+    *rule = app_history(app, l->channel);
+    if (!*rule)
+        return NULL;
+    struct history *s = recovery_history(h, channel_need(h, l), rule);
+    expire(h, s, *rule);
+    return s;
+}
+
+void recovery_ask(struct hub *h, struct letter *l)
+{
+    const struct history_rule *rule;
+    struct history_query q;
+    struct buf out = {0};
+    ENSURE(l->info_json.len == sizeof q);
+    memcpy(&q, l->info_json.p, sizeof q);
+    struct history *s = find_stream(h, l, &rule);
+    if (!s) {
+        l->result = LETTER_DISABLED;
+        return;
+    }
+    buf_add_str(&out, "{\"channel\":");
+    json_quote(&out, l->channel);
+    buf_addf(&out, ",\"epoch\":\"%s\",\"oldest\":%llu,\"newest\":%llu", s->top.epoch,
+        (unsigned long long)history_oldest(s), (unsigned long long)s->top.offset);
+    if (is_stale(s, q.has_since, &q.since) || is_stale(s, q.has_until, &q.until))
+        l->result = LETTER_GONE;
+    else
+        add_items(s, &q, &out);
+    buf_add_char(&out, '}');
+    answer(l, &out);
+}
+
+void recovery_purge(struct hub *h, struct letter *l)
+{
+    const struct history_rule *rule;
+    struct buf out = {0};
+    struct history *s = find_stream(h, l, &rule);
+    if (!s) {
+        l->result = LETTER_DISABLED;
+        return;
+    }
+    begin_again(h, channel_find(h, l->app, l->channel, l->hash));
+    buf_addf(&out, "{\"epoch\":\"%s\"}", s->top.epoch);
+    answer(l, &out);
+}
+
+/* --- clocks ----------------------------------------------------------------------------------------------- */
+
+/* Its events have expired and nobody is there: what remains is a number, for a day. */
+enum { META_TTL_S = 24 * 60 * 60 };
+
+static void expire_streams(struct hub *h)
+{
+    for (uint32_t i = 0; i < h->histories.n;) {
+        struct channel *c = h->histories.items[i];
+        struct history *s = c->history;
+        const struct history_rule *rule = app_history(hub_app(h, c->app), channel_name(c));
+        static const struct history_rule none = {0}; // a reload has taken the rule away
+        expire(h, s, rule ? rule : &none);
+        bool is_over = !s->n && !c->n_subscribers &&
+                       (!rule || h->now_us - s->used_us >= (uint64_t)META_TTL_S * 1000000U);
+        if (!is_over) {
+            i++;
+            continue;
+        }
+        pile_remove_at(&h->histories, i);
+        counter_sub(&h->counts.histories, 1);
+        history_free(s);
+        c->history = NULL;
+        channel_release(h, c);
+    }
+}
+
+void recovery_tick(struct hub *h)
+{
+    expire_streams(h);
+    for (uint32_t i = 0; i < h->watched.n; i++) {
+        struct channel *c = h->watched.items[i];
+        struct watch *w = c->watch;
+        struct position at = w->heard;
+        if (w->heard.offset != w->told_offset && h->now_us - w->heard_us >= CHECKPOINT_US)
+            recovery_tell(h, c, &at);
+    }
+}
