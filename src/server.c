@@ -21,6 +21,7 @@
 #include "gateway/tally.h"
 #include "net/listener.h"
 #include "notify.h"
+#include "serve/once.h"
 #include "wire/socket_id.h"
 #include "worker.h"
 
@@ -309,6 +310,7 @@ static void release(struct server *v)
     quota_free(v->house.quota);
     tally_free(v->house.users);
     ledger_free(v->house.ledger);
+    once_free(v->house.once);
     free(v->house.workers);
     free(v->workers);
     tls_context_drop(v->tls);
@@ -341,6 +343,7 @@ int server_run(const struct config_args *args)
     v.house.quota = quota_new();
     v.house.users = tally_new();
     v.house.ledger = ledger_new();
+    v.house.once = once_new();
     v.house.started_wall_s = (uint64_t)clock_wall_ms() / 1000;
     if (!start(&v, &err)) {
         fprintf(stderr, "carillon: %s\n", err.text);

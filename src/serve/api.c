@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "serve/api_auth.h"
 #include "serve/call.h"
+#include "serve/once.h"
 #include "wire/json.h"
 #include "wire/pusher.h"
 
@@ -158,12 +159,12 @@ static void publish(struct serve *s, struct conn *c, struct call *call, uint32_t
 
 /* --- POST events -------------------------------------------------------------------------------------- */
 
-enum { F_NAME, F_DATA, F_CHANNELS, F_CHANNEL, F_SOCKET_ID, F_INFO, EVENT_FIELDS };
+enum { F_NAME, F_DATA, F_CHANNELS, F_CHANNEL, F_SOCKET_ID, F_INFO, F_KEY, EVENT_FIELDS };
 
 #define EVENT_FIELD_NAMES                                                                          \
     {                                                                                              \
         {"name", {0}}, {"data", {0}}, {"channels", {0}}, {"channel", {0}}, {"socket_id", {0}},     \
-            {"info", {0}},                                                                         \
+            {"info", {0}}, {"idempotency_key", {0}},                                               \
     }
 
 static bool read_event(struct event *e, const struct app *app, const struct json_field *fields,
@@ -259,10 +260,31 @@ static bool query_as_json(struct request *r, struct buf *json)
     return ok;
 }
 
+/* The sender's name for the request: of the body, or the header.  Appends what the table of
+ * names calls it, or nothing.  False with a 400. */
+static bool read_once(
+    struct request *r, const struct json *field, struct buf *once, struct err *err)
+{
+    struct span key = r->head->idempotency_key;
+    bool is_given = field->kind != JSON_ABSENT && field->kind != JSON_NULL;
+    bool ok = !is_given || (field->kind == JSON_STRING && json_decode(field, &r->own, &key));
+    if (!is_given && !key.p)
+        return true;
+    if (!ok || !key.len || !utf8_is_valid(key) || utf8_chars(key) > ONCE_KEY_CHARS ||
+        memchr(key.p, '\0', key.len))
+        return err_set(err, 400, "Invalid idempotency_key: expected a string of 1 to %d characters",
+            ONCE_KEY_CHARS);
+    buf_addf(once, "api\n%u\n", r->app->slot);
+    buf_add_span(once, key);
+    return true;
+}
+
 static void publish_targets(struct serve *s, struct conn *c, const struct request *r,
-    const struct event *e, const struct targets *t)
+    const struct event *e, const struct targets *t, struct span once)
 {
     struct call *call = call_new(CALL_EVENTS, r->app, e->info ? t->n : 0);
+    if (once.len && !call_once(s, c, call, once))
+        return;
     for (uint32_t i = 0; i < t->n; i++) {
         if (call->n_items)
             call->items[i].name = mem_dup(t->v[i].channel.p, t->v[i].channel.len);
@@ -279,6 +301,7 @@ static void post_events(struct serve *s, struct conn *c, struct request *r)
     struct json root;
     struct err err;
     struct buf query = {0};
+    struct buf once = {0};
     struct span text = r->body;
     bool ok = true;
     if (!text.len) {
@@ -288,13 +311,15 @@ static void post_events(struct serve *s, struct conn *c, struct request *r)
     if (ok && (!json_parse_fields(text, &root, fields, EVENT_FIELDS) || root.kind != JSON_OBJECT))
         ok = err_set(&err, 400, "Invalid JSON: expected an object in the body");
     ok = ok && read_event(&e, r->app, fields, &r->own, &err) &&
-         read_targets(&t, r->app, fields, &r->own, &err);
+         read_targets(&t, r->app, fields, &r->own, &err) &&
+         read_once(r, &fields[F_KEY].value, &once, &err);
     if (ok)
-        publish_targets(s, c, r, &e, &t);
+        publish_targets(s, c, r, &e, &t, buf_span(&once));
     else
         fail(s, c, &err);
     free(t.v);
     buf_fini(&query);
+    buf_fini(&once);
 }
 
 /* --- POST batch_events ---------------------------------------------------------------------------------- */
@@ -320,13 +345,14 @@ static bool read_batched(struct batched *b, const struct app *app, const struct 
 
 /* All are checked before any is sent. */
 static bool read_batch(
-    struct batched *v, uint32_t *n, const struct request *r, struct buf *own, struct err *err)
+    struct batched *v, uint32_t *n, struct request *r, struct buf *once, struct err *err)
 {
     struct json root;
-    struct json_field fields[] = {{"batch", {0}}};
+    struct buf *own = &r->own;
+    struct json_field fields[] = {{"batch", {0}}, {"idempotency_key", {0}}};
     size_t at = 0;
     struct json item;
-    if (!json_parse_fields(r->body, &root, fields, 1) || root.kind != JSON_OBJECT)
+    if (!json_parse_fields(r->body, &root, fields, COUNT_OF(fields)) || root.kind != JSON_OBJECT)
         return err_set(err, 400, "Invalid JSON: expected an object in the body");
     if (fields[0].value.kind != JSON_ARRAY)
         return err_set(err, 400, "Expected batch parameter to be an array of objects");
@@ -337,25 +363,35 @@ static bool read_batch(
         if (!read_batched(&v[(*n)++], r->app, &item, own, err))
             return false;
     }
-    return *n > 0 || err_set(err, 400, "Expected batch parameter to hold an event");
+    return (*n > 0 || err_set(err, 400, "Expected batch parameter to hold an event")) &&
+           read_once(r, &fields[1].value, once, err);
+}
+
+static void publish_batch(struct serve *s, struct conn *c, const struct request *r,
+    const struct batched *v, uint32_t n, struct span once)
+{
+    bool wants_info = false;
+    for (uint32_t i = 0; i < n; i++)
+        wants_info |= v[i].event.info != 0;
+    struct call *call = call_new(CALL_BATCH, r->app, wants_info ? n : 0);
+    if (once.len && !call_once(s, c, call, once))
+        return;
+    for (uint32_t i = 0; i < n; i++)
+        publish(s, c, call, i, &v[i].event, &v[i].to);
+    call_finish(s, c, call);
 }
 
 static void post_batch(struct serve *s, struct conn *c, struct request *r)
 {
     uint32_t n = 0;
     struct err err;
+    struct buf once = {0};
     struct batched *v = mem_zero(r->app->limits.batch_events * sizeof *v);
-    if (read_batch(v, &n, r, &r->own, &err)) {
-        bool wants_info = false;
-        for (uint32_t i = 0; i < n; i++)
-            wants_info |= v[i].event.info != 0;
-        struct call *call = call_new(CALL_BATCH, r->app, wants_info ? n : 0);
-        for (uint32_t i = 0; i < n; i++)
-            publish(s, c, call, i, &v[i].event, &v[i].to);
-        call_finish(s, c, call);
-    } else {
+    if (read_batch(v, &n, r, &once, &err))
+        publish_batch(s, c, r, v, n, buf_span(&once));
+    else
         fail(s, c, &err);
-    }
+    buf_fini(&once);
     free(v);
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "serve/act.h"
+#include "serve/once.h"
 #include "wire/json.h"
 #include "wire/pusher.h"
 
@@ -22,15 +23,49 @@ struct call *call_new(enum call_kind kind, const struct app *app, uint32_t n_ite
     return call;
 }
 
-void call_free(struct call *call)
+static void set_request(uint32_t request[3], const struct conn *c, uint32_t item)
+{
+    request[0] = c->index;
+    request[1] = c->serial;
+    request[2] = item;
+}
+
+/* The request has an answer: those who repeated it get the same. */
+static void end_once(struct serve *s, struct call *call, int status, struct span body, bool is_kept)
+{
+    struct once_waiter *waiters;
+    if (!call->once)
+        return;
+    size_t n = once_end(s->house->once, span_str(call->once), status, body, is_kept, &waiters);
+    for (size_t i = 0; i < n; i++) {
+        struct letter *l = mem_zero(sizeof *l);
+        l->mail.kind = LETTER_ANSWER;
+        memcpy(l->request, waiters[i].request, sizeof l->request);
+        l->n_users = (uint32_t)status;
+        l->cached = frame_new(body.len);
+        if (body.len)
+            memcpy(l->cached->text, body.p, body.len);
+        serve_post(s->house->workers[waiters[i].worker], &l->mail);
+    }
+    free(waiters);
+    free(call->once);
+    call->once = NULL;
+}
+
+void call_free(struct serve *s, struct call *call)
 {
     if (!call)
         return;
+    /* Nobody waits for the answer any more, but what was asked for happens. */
+    bool is_done = !call->act || (!call->act->is_asking && call->act->status < 400);
+    end_once(s, call, is_done ? 200 : 503,
+        span_str(is_done ? "{}" : "{\"detail\":\"The first request was given up\"}"), is_done);
     for (uint32_t i = 0; i < call->n_items; i++) {
         free(call->items[i].name);
         frame_drop(call->items[i].frame);
     }
     free(call->items);
+    free(call->headers);
     if (call->act)
         call->act->call = NULL; // nobody waits any more
     act_drop(call->act);
@@ -54,13 +89,6 @@ static void take_answer(struct call *call, uint32_t item, struct letter *l)
     to->position = l->position;
     frame_drop(to->frame);
     to->frame = frame;
-}
-
-static void set_request(uint32_t request[3], const struct conn *c, uint32_t item)
-{
-    request[0] = c->index;
-    request[1] = c->serial;
-    request[2] = item;
 }
 
 void call_expect(struct conn *c, struct call *call, uint32_t item, uint32_t request[3])
@@ -210,6 +238,7 @@ static void add_body(struct buf *out, const struct call *call)
     case CALL_ACT: // replies for itself
         break;
     case CALL_HISTORY:
+    case CALL_AGAIN:
         add_fragments(out, call);
         break;
     case CALL_TERMINATE:
@@ -224,6 +253,8 @@ static int status_of(const struct call *call)
 {
     if (call->kind == CALL_HISTORY && call->items[0].result == LETTER_GONE)
         return 410;
+    if (call->kind == CALL_AGAIN)
+        return (int)call->items[0].n_users;
     return call->kind == CALL_OLD_EVENT ? 202 : 200;
 }
 
@@ -232,6 +263,7 @@ static void reply(struct serve *s, struct conn *c, struct call *call)
     struct buf body = {0};
     if (call->kind == CALL_ACT) {
         act_answer(s, c, call);
+        end_once(s, call, call->act->status, buf_span(&call->act->reply), call->act->status < 400);
         return;
     }
     if (call->kind == CALL_HISTORY && call->items[0].result == LETTER_DISABLED) {
@@ -239,10 +271,42 @@ static void reply(struct serve *s, struct conn *c, struct call *call)
         return;
     }
     add_body(&body, call);
+    end_once(s, call, status_of(call), buf_span(&body), true);
     conn_reply(s, c,
-        &(struct reply){
-            .status = status_of(call), .type = "application/json", .body = buf_span(&body)});
+        &(struct reply){.status = status_of(call),
+            .type = "application/json",
+            .body = buf_span(&body),
+            .headers = call->headers});
     buf_fini(&body);
+}
+
+bool call_once(struct serve *s, struct conn *c, struct call *call, struct span name)
+{
+    struct once_waiter waiter = {.worker = s->worker};
+    struct once_answer answer = {0};
+    set_request(waiter.request, c, 0);
+    enum once_result result = once_begin(s->house->once, name, s->now_us / 1000, &waiter, &answer);
+    if (result == ONCE_FIRST) {
+        call->once = mem_dup(name.p, name.len);
+        return true;
+    }
+    struct call *again = call_new(CALL_AGAIN, call->app, 1);
+    again->headers = call->headers;
+    call->headers = NULL;
+    call_free(s, call);
+    if (result == ONCE_WAIT) {
+        again->n_left++;
+        call_finish(s, c, again);
+        return false;
+    }
+    conn_reply(s, c,
+        &(struct reply){.status = answer.status,
+            .type = "application/json",
+            .body = buf_span(&answer.body),
+            .headers = again->headers});
+    call_free(s, again);
+    buf_fini(&answer.body);
+    return false;
 }
 
 void call_finish(struct serve *s, struct conn *c, struct call *call)
@@ -254,7 +318,7 @@ void call_finish(struct serve *s, struct conn *c, struct call *call)
         return;
     }
     reply(s, c, call);
-    call_free(call);
+    call_free(s, call);
 }
 
 void call_give(struct call *call, uint32_t item, uint32_t count, struct span text)
@@ -273,7 +337,7 @@ void call_settle(struct serve *s, struct conn *c)
     c->call = NULL;
     conn_become(s, c, CONN_HEAD);
     reply(s, c, call);
-    call_free(call);
+    call_free(s, call);
     conn_resume(s, c);
 }
 

@@ -20,6 +20,7 @@ enum call_kind {
     CALL_WEBHOOKS,  // GET webhooks
     CALL_DEMO,      // POST /demo/publish
     CALL_HISTORY,   // GET and DELETE channels/C/history
+    CALL_AGAIN,     // waits for the answer to another request of the same name
     CALL_ACT        // an application's endpoint: act.h
 };
 
@@ -42,11 +43,17 @@ struct call {
     const struct app *app;    // only while asking: a reload may replace it
     struct call_item *items;
     struct act *act; // ACT: held
+    char *once;      // the request's name, while its answer is owed to others; NULL = none
+    char *headers;   // of the reply when it is another's; NULL = none
 };
 
 /* An empty call with room for n items. */
 struct call *call_new(enum call_kind kind, const struct app *app, uint32_t n_items);
-void call_free(struct call *call); // NULL is fine
+void call_free(struct serve *s, struct call *call); // NULL is fine
+
+/* Names the request, so that it acts once: name is one of once.h's table.  True: go on with the
+ * call.  False: the request has been answered, or waits, and the call is gone. */
+bool call_once(struct serve *s, struct conn *c, struct call *call, struct span name) MUST_CHECK;
 
 /* Asks one thing: takes the answer at once, or counts it as outstanding. */
 void call_ask(

@@ -136,7 +136,7 @@ void conn_kill(struct serve *s, struct conn *c)
     ws_reader_fini(&c->ws);
     drop_intake(c);
     if (is_answering)
-        call_free(c->call);
+        call_free(s, c->call);
     c->call = NULL;
 }
 

@@ -10,6 +10,7 @@
 #include "gateway/quota.h"
 #include "serve/act.h"
 #include "serve/bridge.h"
+#include "serve/once.h"
 #include "wire/json.h"
 
 /* --- pages of other origins ------------------------------------------------------------------------- */
@@ -323,6 +324,34 @@ static void set_scene(struct act *a, const struct http_head *head, struct span p
         buf_add_span(&a->authorization, head->authorization);
 }
 
+/* A request that its sender has named acts once.  False when another has acted for it: the
+ * connection has, or will have, that one's answer. */
+static bool act_once(struct serve *s, struct act *a)
+{
+    struct buf key = {0};
+    struct buf name = {0};
+    char cors[ACT_HEADERS] = "";
+    bool is_first = true;
+    bool is_named = a->caller.is_known && body_text(a, "idempotency_key", &key);
+    if (is_named &&
+        (!key.len || utf8_chars(buf_span(&key)) > ONCE_KEY_CHARS || memchr(key.p, '\0', key.len))) {
+        (void)act_fail_value(
+            a, "body", "idempotency_key", "a text of 1 to 128 characters is needed");
+        is_first = false;
+    } else if (is_named) {
+        buf_addf(&name, "user\n%u\n%s\n", a->app->slot, a->route->name);
+        buf_add_span(&name, a->caller.id);
+        buf_add_char(&name, '\n');
+        buf_add_span(&name, buf_span(&key));
+        endpoint_cors(a->gateway, a->origin, cors, sizeof cors);
+        a->call->headers = mem_dup_str(cors);
+        is_first = call_once(s, conn_at(s, a->conn), a->call, buf_span(&name));
+    }
+    buf_fini(&key);
+    buf_fini(&name);
+    return is_first;
+}
+
 static bool carry_out(
     struct serve *s, struct act *a, const struct http_head *head, struct span body)
 {
@@ -330,7 +359,8 @@ static bool carry_out(
         !read_body(a, head, body))
         return false;
     name_request(a);
-    return check_fields(a, a->action) && read_socket(a, head) && choose(a) && run(s, a);
+    return check_fields(a, a->action) && read_socket(a, head) && choose(a) && act_once(s, a) &&
+           run(s, a);
 }
 
 /* --- the door ------------------------------------------------------------------------------------------- */
@@ -362,9 +392,12 @@ bool endpoint_request(struct serve *s, struct conn *c, const struct http_head *h
         (void)endpoint_refuse(s, c, head, 413);
     } else {
         struct act *a = act_new(s, c, route);
+        a->refs++; // it may have been answered, and dropped, when this returns
         set_scene(a, head, path);
         (void)carry_out(s, a, head, body); // the reply stands either way
-        act_finish(s, c, a);
+        if (a->call)
+            act_finish(s, c, a);
+        act_drop(a);
     }
     return true;
 }

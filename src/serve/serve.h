@@ -110,6 +110,7 @@ struct house {
     struct quota *quota;                   // calls of the application's endpoints
     struct tally *users;                   // whom the gateway has authorised and who is here
     struct ledger *ledger;                 // who is on the legacy endpoints
+    struct once *once;                     // requests that their senders have named
 };
 
 /* A wire handle (hub_flush) is a descriptor, or with this bit the index of a conn whose bytes

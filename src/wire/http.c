@@ -191,6 +191,7 @@ static int take_value(
         {"sec-websocket-version", &head->ws_version},
         {"access-control-request-headers", &head->request_headers},
         {"x-socket-id", &head->socket_id},
+        {"x-idempotency-key", &head->idempotency_key},
     };
     for (size_t i = 0; i < COUNT_OF(known); i++) {
         if (!text_eq_nocase(name, known[i].name))

@@ -36,6 +36,7 @@ struct http_head {
     struct span ws_key, ws_version, ws_protocol;
     struct span request_headers; // Access-Control-Request-Headers
     struct span socket_id;       // X-Socket-Id
+    struct span idempotency_key; // X-Idempotency-Key
     struct span cookie;          // the first of its kind
 };
 
