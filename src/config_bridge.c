@@ -14,12 +14,6 @@
 
 enum { LINK_BYTES = 400 };
 
-static bool fail_here(const struct pairs *p, struct err *err, const char *why)
-{
-    (void)err_set(err, 0, "%s", why);
-    return pairs_fail(p, err);
-}
-
 /* --- which there are --------------------------------------------------------------------------------- */
 
 static bool read_switch(void *ctx, const struct pairs *p, struct err *err)
@@ -49,7 +43,7 @@ static bool read_token(void *ctx, const struct pairs *p, struct err *err)
     word = node_text(p->value);
     BRIDGE(ctx)->needs_token = span_is(word, "required");
     return span_is(word, "required") || span_is(word, "optional") ||
-           fail_here(p, err, "expected optional or required");
+           pairs_refuse(p, err, "expected optional or required");
 }
 
 static bool read_who(
@@ -94,12 +88,12 @@ static bool read_sunset(void *ctx, const struct pairs *p, struct err *err)
         return false;
     struct span day = node_text(p->value);
     if (day.len != sizeof text - 1)
-        return fail_here(p, err, "expected a day as 2027-12-31");
+        return pairs_refuse(p, err, "expected a day as 2027-12-31");
     memcpy(text, day.p, day.len);
     text[day.len] = '\0';
     const char *end = strptime(text, "%Y-%m-%d", &tm);
     if (!end || *end)
-        return fail_here(p, err, "expected a day as 2027-12-31");
+        return pairs_refuse(p, err, "expected a day as 2027-12-31");
     clock_format_http((int64_t)timegm(&tm), date);
     free(BRIDGE(ctx)->sunset);
     free(BRIDGE(ctx)->sunset_http);
@@ -117,7 +111,8 @@ static bool read_line(const struct pairs *p, char **to, struct err *err)
     bool ok = n > 0 && n <= LINK_BYTES;
     for (size_t i = 0; i < n; i++)
         ok &= (*to)[i] > ' ' && (*to)[i] <= '~' && (*to)[i] != '>' && (*to)[i] != '"';
-    return ok || fail_here(p, err, "expected an address without blanks, of at most 400 characters");
+    return ok ||
+           pairs_refuse(p, err, "expected an address without blanks, of at most 400 characters");
 }
 
 static bool read_link(void *ctx, const struct pairs *p, struct err *err)
@@ -183,12 +178,12 @@ static bool check(const struct gateway *g, const struct pairs *p, struct err *er
     const struct bridge *b = g->bridge;
     const struct route *analytics = bridge_route(g->routes, g->n_routes, b->analytics);
     if (b->is_on[BRIDGE_ENVIRONMENT] && !bridge_route(g->routes, g->n_routes, b->environment))
-        return fail_here(
+        return pairs_refuse(
             p, err, "the endpoint 'environment' needs the route that routes.environment names");
     if (b->is_on[BRIDGE_ANALYTICS] &&
         (!analytics || !analytics->action.n_publishes ||
             !name_is_fixed(&analytics->action.publishes[0].channels[0])))
-        return fail_here(p, err,
+        return pairs_refuse(p, err,
             "the endpoint 'analytics' needs a route, named by routes.analytics, that publishes to "
             "a "
             "channel without variables");

@@ -12,12 +12,6 @@
 
 #define READER(ctx) ((struct gateway_reader *)(ctx))
 
-static bool fail_here(const struct pairs *p, struct err *err, const char *why)
-{
-    (void)err_set(err, 0, "%s", why);
-    return pairs_fail(p, err);
-}
-
 /* --- secrets -------------------------------------------------------------------------------------- */
 
 static bool read_secret_file(const struct pairs *p, char **to, size_t *len, struct err *err)
@@ -31,7 +25,7 @@ static bool read_secret_file(const struct pairs *p, char **to, size_t *len, stru
         return pairs_fail(p, err);
     while (*len && ((*to)[*len - 1] == '\n' || (*to)[*len - 1] == '\r'))
         (*to)[--*len] = '\0'; // as an editor leaves it
-    return *len > 0 || fail_here(p, err, "the file is empty");
+    return *len > 0 || pairs_refuse(p, err, "the file is empty");
 }
 
 bool gateway_secret(struct gateway_reader *r, const struct pairs *p, const char *word, char **to,
@@ -39,7 +33,7 @@ bool gateway_secret(struct gateway_reader *r, const struct pairs *p, const char 
 {
     struct span rest = span_from(p->key, strlen(word));
     if (*to)
-        return fail_here(p, err, "a secret stands here already");
+        return pairs_refuse(p, err, "a secret stands here already");
     if (span_is(rest, "_file"))
         return read_secret_file(p, to, len, err);
     if (!pairs_text(p, to, err))
@@ -81,7 +75,7 @@ static bool key_alg(void *ctx, const struct pairs *p, struct err *err)
         return false;
     k->has_alg = jwt_alg_find(node_text(p->value), &k->alg);
     return k->has_alg ||
-           fail_here(p, err, "expected HS256, HS384, HS512, RS256, PS256, ES256 or EdDSA");
+           pairs_refuse(p, err, "expected HS256, HS384, HS512, RS256, PS256, ES256 or EdDSA");
 }
 
 static bool key_secret(void *ctx, const struct pairs *p, struct err *err)
@@ -208,9 +202,9 @@ static bool read_claim(char *names[JWT_CLAIM_NAMES], const struct pairs *p, stru
     }
     for (int i = 0; pairs_next_text(p, &at, &text, &is_end, err); i++) {
         if (is_end)
-            return i > 0 || fail_here(p, err, "names no claim");
+            return i > 0 || pairs_refuse(p, err, "names no claim");
         if (i == JWT_CLAIM_NAMES)
-            return fail_here(p, err, "names more than 4 claims");
+            return pairs_refuse(p, err, "names more than 4 claims");
         names[i] = mem_dup(text.p, text.len);
     }
     return false;
@@ -273,7 +267,7 @@ static bool read_roles(void *ctx, const struct pairs *of, struct err *err)
         if (!pairs_u32(&p, 0, 1000, &level, err))
             return false;
         if (roles->n == ROLES_MAX || !is_role_name(p.key))
-            return fail_here(&p, err,
+            return pairs_refuse(&p, err,
                 roles->n == ROLES_MAX ? "more than 31 roles"
                                       : "the word has a meaning of its own, or ends with '+'");
         roles->list[roles->n++] = (struct role){mem_dup(p.key.p, p.key.len), level};
@@ -299,7 +293,7 @@ static bool read_channel_key(void *ctx, const struct pairs *p, struct err *err)
     explicit_bzero(bytes, sizeof bytes);
     explicit_bzero(text, len);
     free(text);
-    return ok || fail_here(p, err, "expected 32 bytes as base64 (44 characters)");
+    return ok || pairs_refuse(p, err, "expected 32 bytes as base64 (44 characters)");
 }
 
 static bool read_auth(void *ctx, const struct pairs *p, struct err *err)
@@ -324,7 +318,7 @@ static bool cors_origins(void *ctx, const struct pairs *p, struct err *err)
         if (is_end)
             return true;
         if (!text_is_origin(text))
-            return fail_here(p, err, "expected origins as https://example.com, or '*'");
+            return pairs_refuse(p, err, "expected origins as https://example.com, or '*'");
         cors->origins = mem_array(cors->origins, cors->n_origins + 1, sizeof *cors->origins);
         cors->origins[cors->n_origins++] = mem_dup(text.p, text.len);
     }
@@ -341,7 +335,7 @@ static bool cors_headers(void *ctx, const struct pairs *p, struct err *err)
         for (size_t i = 0; i < text.len; i++)
             if (text.p[i] <= ' ' || text.p[i] > '~' || strchr("(),/:;<=>?@[\\]{}\"", text.p[i])) {
                 buf_fini(&list);
-                return fail_here(p, err, "expected names of headers");
+                return pairs_refuse(p, err, "expected names of headers");
             }
         buf_addf(&list, "%s%.*s", list.len ? ", " : "", SPAN(text));
     }
@@ -349,7 +343,7 @@ static bool cors_headers(void *ctx, const struct pairs *p, struct err *err)
         free(READER(ctx)->gateway->cors.headers);
         READER(ctx)->gateway->cors.headers = mem_dup(list.p ? list.p : "", list.len);
     }
-    bool ok = is_end && (list.len < 512 || fail_here(p, err, "too many headers"));
+    bool ok = is_end && (list.len < 512 || pairs_refuse(p, err, "too many headers"));
     buf_fini(&list);
     return ok;
 }
@@ -376,7 +370,7 @@ bool gateway_who(const struct gateway *g, const struct pairs *p, struct who *who
     size_t at = 0;
     while (pairs_next_text(p, &at, &word, &is_end, err)) {
         if (is_end)
-            return at > 1 || fail_here(p, err, "names nobody; write 'nobody' for that");
+            return at > 1 || pairs_refuse(p, err, "names nobody; write 'nobody' for that");
         if (!who_add(who, &g->policy.roles, word, err))
             return pairs_fail(p, err);
     }
@@ -403,16 +397,7 @@ struct rule_reader {
 static bool rule_channel(void *ctx, const struct pairs *p, struct err *err)
 {
     struct rule_reader *r = ctx;
-    struct span text;
-    bool is_end;
-    size_t at = 0;
-    while (pairs_next_text(p, &at, &text, &is_end, err)) {
-        if (is_end)
-            return true;
-        r->channels = mem_array(r->channels, r->n_channels + 1, sizeof *r->channels);
-        r->channels[r->n_channels++] = mem_dup(text.p, text.len);
-    }
-    return false;
+    return pairs_texts(p, &r->channels, &r->n_channels, err);
 }
 
 static bool rule_may(void *ctx, const struct pairs *p, struct err *err)

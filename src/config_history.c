@@ -18,27 +18,16 @@ struct history_reader {
 
 #define IN(ctx) ((struct history_reader *)(ctx))
 
-static bool fail_here(const struct pairs *p, struct err *err, const char *why)
-{
-    (void)err_set(err, 0, "%s", why);
-    return pairs_fail(p, err);
-}
-
 static bool read_channels(void *ctx, const struct pairs *p, struct err *err)
 {
     struct history_reader *in = ctx;
-    struct span text;
-    bool is_end;
-    size_t at = 0;
-    while (pairs_next_text(p, &at, &text, &is_end, err)) {
-        if (is_end)
-            return true;
-        if (!text.len || text.len > PATTERN_BYTES)
-            return fail_here(p, err, "expected a channel or a pattern of at most 200 characters");
-        in->patterns = mem_array(in->patterns, in->n_patterns + 1, sizeof *in->patterns);
-        in->patterns[in->n_patterns++] = mem_dup(text.p, text.len);
-    }
-    return false;
+    if (!pairs_texts(p, &in->patterns, &in->n_patterns, err))
+        return false;
+    for (size_t i = 0; i < in->n_patterns; i++)
+        if (!in->patterns[i][0] || strlen(in->patterns[i]) > PATTERN_BYTES)
+            return pairs_refuse(
+                p, err, "expected a channel or a pattern of at most 200 characters");
+    return true;
 }
 
 static bool read_max_events(void *ctx, const struct pairs *p, struct err *err)
@@ -78,7 +67,7 @@ static bool read_durability(void *ctx, const struct pairs *p, struct err *err)
     if (!node_expect(p->file, p->value, YAML_SCALAR_NODE, p->path, err))
         return false;
     return span_is(node_text(p->value), "memory") ||
-           fail_here(p, err, "only 'memory' is supported by this version");
+           pairs_refuse(p, err, "only 'memory' is supported by this version");
 }
 
 /* A rule for several patterns is as many rules. */

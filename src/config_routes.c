@@ -24,12 +24,6 @@ struct route_reader {
 
 #define IN(ctx) ((struct route_reader *)(ctx))
 
-static bool fail_here(const struct pairs *p, struct err *err, const char *why)
-{
-    (void)err_set(err, 0, "%s", why);
-    return pairs_fail(p, err);
-}
-
 /* A scalar that is one of words; its index. */
 static bool read_word(
     const struct pairs *p, const char *const *words, size_t n, unsigned *to, struct err *err)
@@ -102,17 +96,7 @@ static bool field_default(void *ctx, const struct pairs *p, struct err *err)
 
 static bool field_enum(void *ctx, const struct pairs *p, struct err *err)
 {
-    struct field *f = IN(ctx)->field;
-    struct span text;
-    bool is_end;
-    size_t at = 0;
-    while (pairs_next_text(p, &at, &text, &is_end, err)) {
-        if (is_end)
-            return true;
-        f->words = mem_array(f->words, f->n_words + 1, sizeof *f->words);
-        f->words[f->n_words++] = mem_dup(text.p, text.len);
-    }
-    return false;
+    return pairs_texts(p, &IN(ctx)->field->words, &IN(ctx)->field->n_words, err);
 }
 
 static bool read_field(struct route_reader *in, const struct pairs *p, struct err *err)
@@ -123,7 +107,7 @@ static bool read_field(struct route_reader *in, const struct pairs *p, struct er
     static const struct group group = {"gateway.routes.body.", parts, COUNT_OF(parts)};
     struct action *a = in->action;
     if (p->key.len >= 128)
-        return fail_here(p, err, "the name is too long");
+        return pairs_refuse(p, err, "the name is too long");
     a->fields = mem_array(a->fields, a->n_fields + 1, sizeof *a->fields);
     in->field = &a->fields[a->n_fields++];
     *in->field = (struct field){.name = mem_dup(p->key.p, p->key.len), .may_be_empty = true};
@@ -132,7 +116,7 @@ static bool read_field(struct route_reader *in, const struct pairs *p, struct er
     if (!group_read(&group, p->file, p->value, in, err))
         return false;
     if (in->field->initial && (in->field->is_required || memchr(p->key.p, '.', p->key.len)))
-        return fail_here(p, err, "a default is for an optional field of the body itself");
+        return pairs_refuse(p, err, "a default is for an optional field of the body itself");
     return true;
 }
 
@@ -256,7 +240,7 @@ static bool upstream_url(void *ctx, const struct pairs *p, struct err *err)
     if (!pairs_text(p, &u->url, err))
         return false;
     return text_is_url(span_str(u->url)) ||
-           fail_here(
+           pairs_refuse(
                p, err, "expected http:// or https:// with a host, and neither credentials nor #");
 }
 
@@ -305,7 +289,7 @@ static bool upstream_forward(void *ctx, const struct pairs *p, struct err *err)
         if (is_end)
             return true;
         if (!span_is(text, "authorization"))
-            return fail_here(p, err, "only 'authorization' can be forwarded");
+            return pairs_refuse(p, err, "only 'authorization' can be forwarded");
         IN(ctx)->action->upstream.forwards_authorization = true;
     }
     return false;
@@ -323,7 +307,7 @@ static bool read_upstream(void *ctx, const struct pairs *p, struct err *err)
     *u = (struct upstream){
         .timeout_ms = 10000, .retries = 1, .max_inflight = 64, .reply_bytes = 256 * 1024};
     return group_read(&group, p->file, p->value, ctx, err) &&
-           (u->url || fail_here(p, err, "url is missing"));
+           (u->url || pairs_refuse(p, err, "url is missing"));
 }
 
 /* --- demonstrations, metrics ------------------------------------------------------------------------- */
@@ -344,7 +328,7 @@ static bool demo_steps(void *ctx, const struct pairs *p, struct err *err)
         if (is_end)
             return true;
         if (!text_to_u64(text, &n) || n > 100 || demo->n_steps == 100)
-            return fail_here(p, err, "expected percentages, at most 100 of them");
+            return pairs_refuse(p, err, "expected percentages, at most 100 of them");
         demo->steps = mem_array(demo->steps, demo->n_steps + 1, sizeof *demo->steps);
         demo->steps[demo->n_steps++] = (uint32_t)n;
     }
@@ -482,7 +466,7 @@ static bool read_dispatch(void *ctx, const struct pairs *p, struct err *err)
     d->fallback.who.is_user = true;
     if (d->otherwise != DISPATCH_REJECT)
         add_relay(&d->fallback, d->otherwise == DISPATCH_ECHO);
-    return d->field || fail_here(p, err, "field is missing");
+    return d->field || pairs_refuse(p, err, "field is missing");
 }
 
 /* --- routes ----------------------------------------------------------------------------------------------------- */
@@ -541,7 +525,8 @@ static bool route_path(void *ctx, const struct pairs *p, struct err *err)
         for (size_t i = 0; i < text.len; i++)
             ok &= text.p[i] > ' ' && text.p[i] <= '~' && !strchr("?#\"%\\", text.p[i]);
         if (!ok)
-            return fail_here(p, err, "expected a path as /api/name that is not the server's own");
+            return pairs_refuse(
+                p, err, "expected a path as /api/name that is not the server's own");
         route->paths = mem_array(route->paths, route->n_paths + 1, sizeof *route->paths);
         route->paths[route->n_paths++] = mem_dup(text.p, text.len);
     }

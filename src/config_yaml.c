@@ -112,6 +112,12 @@ bool pairs_fail(const struct pairs *p, struct err *err)
     return node_fail(p->file, p->value, err);
 }
 
+bool pairs_refuse(const struct pairs *p, struct err *err, const char *why)
+{
+    (void)err_set(err, 0, "%s", why);
+    return pairs_fail(p, err);
+}
+
 /* --- scalars ----------------------------------------------------------------------------------------- */
 
 bool pairs_text(const struct pairs *p, char **to, struct err *err)
@@ -167,6 +173,20 @@ bool pairs_next_text(
         return false;
     *text = node_text(node);
     return true;
+}
+
+bool pairs_texts(const struct pairs *p, char ***list, size_t *n, struct err *err)
+{
+    struct span text;
+    bool is_end;
+    size_t at = 0;
+    while (pairs_next_text(p, &at, &text, &is_end, err)) {
+        if (is_end)
+            return true;
+        *list = mem_array(*list, *n + 1, sizeof **list);
+        (*list)[(*n)++] = mem_dup(text.p, text.len);
+    }
+    return false;
 }
 
 /* --- JSON ------------------------------------------------------------------------------------------------ */

@@ -53,6 +53,9 @@ bool pairs_refuse_unknown(
 /* Puts "path: " and the place in front of an error that stands already; always false. */
 bool pairs_fail(const struct pairs *p, struct err *err);
 
+/* The value is not what it should be; always false. */
+bool pairs_refuse(const struct pairs *p, struct err *err, const char *why);
+
 /* A value as JSON, appended: plain scalars that JSON knows stay what they are, the others are
  * strings. */
 bool node_json(struct file *f, const yaml_node_t *node, const char *path, struct buf *out,
@@ -67,6 +70,9 @@ bool pairs_u32(
 /* The items of a list of scalars, or one scalar: at starts at 0.  Sets *is_end at the end. */
 bool pairs_next_text(
     const struct pairs *p, size_t *at, struct span *text, bool *is_end, struct err *err) MUST_CHECK;
+
+/* All of them, as copies behind what *list holds. */
+bool pairs_texts(const struct pairs *p, char ***list, size_t *n, struct err *err) MUST_CHECK;
 
 /* A group read by a table: each known key has a function. */
 struct group_part {
