@@ -25,3 +25,12 @@ const viteEnvironment = () => undefined;
 exports.viteEnvironment = viteEnvironment;
 `);
 rmSync(path.join(here, 'dist/cjs/vite-environment.js.map'));
+
+// For pages without a bundler: the same wrapper as a script, carillonRecovery(pusher, options).
+const recovery = readFileSync(path.join(here, 'dist/esm/recovery.js'), 'utf8');
+if (/^import /m.test(recovery)) throw new Error('recovery.ts imports something: it cannot be a plain script');
+writeFileSync(path.join(here, 'dist/recovery.global.js'), `(() => {
+${recovery.replace(/^export /gm, '').replace(/^\/\/# sourceMappingURL.*$/m, '').trim()}
+globalThis.carillonRecovery = recover;
+})();
+`);

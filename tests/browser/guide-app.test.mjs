@@ -136,14 +136,18 @@ describe('the guide\'s application', () => {
     await bob.getByRole('button', { name: 'Cut the network' }).click();
     await bob.getByTestId('state').getByText('waiting for the network').waitFor();
     await ada.getByRole('heading', { name: 'Present: 1' }).waitFor();
+    await joined(ada, 'chat');
+    for (const text of ['missed one', 'missed two', 'missed three']) await say(ada, text);
+    await line(ada, 'missed three').waitFor();
     await bob.getByRole('button', { name: 'Give the network back' }).click();
     await bob.getByTestId('state').getByText('connected', { exact: true }).waitFor();
     assert.equal(await bob.getByTestId('reconnects').innerText(), '1');
     await ada.getByRole('heading', { name: 'Present: 2' }).waitFor();
     await joined(bob, 'chat');
-    await joined(ada, 'chat');
     await say(ada, 'welcome back');
     await line(bob, 'welcome back').waitFor();
+    const heard = await bob.getByRole('log').locator('.line').allInnerTexts();
+    assert.deepEqual(heard.map((text) => text.split('\n').at(-1)), ['missed one', 'missed two', 'missed three', 'welcome back']);
   });
 
   test('a server that was away is asked again at the press of a button', async (t) => {

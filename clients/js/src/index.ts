@@ -17,6 +17,14 @@ export type { PusherClass } from './pusher-class.js';
 // By star, so that an application can add to PusherEvents.
 export * from './pusher-events.js';
 export { PusherService, type PusherServiceOptions } from './pusher-service.js';
+export {
+  type Discontinuity,
+  type Position,
+  type Recovered,
+  type RecoveryHandle,
+  type RecoveryOptions,
+  recover,
+} from './recovery.js';
 export type { Fetch } from './requester.js';
 export type {
   ChannelSnapshot,

@@ -21,6 +21,13 @@ import { defaultLogger, type PusherLogger } from './logger.js';
 import { MessageSender, type SendOptions, type SendResult } from './message-sender.js';
 import type { PresenceSnapshot } from './presence-roster.js';
 import { type PusherClass, RealPusher } from './pusher-class.js';
+import {
+  type Position,
+  type RecoverablePusher,
+  type RecoveryHandle,
+  type RecoveryOptions,
+  recover,
+} from './recovery.js';
 import { type Fetch, Requester } from './requester.js';
 import type { ChannelSnapshot, EventCallback } from './shared-channel.js';
 import { type TokenProvider, TokenSource } from './token-source.js';
@@ -41,6 +48,9 @@ export interface PusherServiceOptions extends TokenProvider {
   /* /pusher/user-auth. */
   userAuthEndpoint?: string;
   enabledTransports?: Options['enabledTransports'];
+  /* A connection that comes back gets the events that it missed, from servers that keep them: see
+   * carillon:recovered and carillon:discontinuity. */
+  recovery?: boolean | RecoveryOptions;
   /* Everything else that pusher-js takes. */
   pusherOptions?: Partial<Options>;
   /* pusher-js's debug output; the class's own setting, so of all instances. */
@@ -56,6 +66,7 @@ interface Session {
   pusher: Pusher;
   Class: PusherClass;
   authorizer: ChannelAuthorizer;
+  recovery: RecoveryHandle | null;
 }
 
 const API_BASE = '/api/v1/pusher';
@@ -250,6 +261,11 @@ export class PusherService {
     return this.registry.watch(channelName, callback);
   }
 
+  /* Where the channel's stream of events is, with the option recovery; null where none is kept. */
+  position(channelName: string): Position | null {
+    return this.session?.recovery?.position(channelName) ?? null;
+  }
+
   /* How many users each channel has. */
   channelUsers(): ReadonlyMap<string, number> {
     return this.registry.users();
@@ -316,6 +332,10 @@ export class PusherService {
       userAuthentication: { customHandler: authorizer.authenticate },
     });
     authorizer.attach(pusher);
-    return { pusher, Class, authorizer };
+    const { recovery = false } = options;
+    const handle = recovery
+      ? recover(pusher as RecoverablePusher, recovery === true ? {} : recovery)
+      : null;
+    return { pusher, Class, authorizer, recovery: handle };
   }
 }

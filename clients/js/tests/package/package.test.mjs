@@ -53,6 +53,28 @@ test('import and require give the same names, and neither needs a page', async (
   }
 });
 
+test('recovery as a plain script wraps what it is given', () => {
+  const text = `
+    require('node:vm').runInThisContext(require('node:fs').readFileSync('dist/recovery.global.js', 'utf8'));
+    const sent = [];
+    const heard = [];
+    const pusher = {
+      send_event: (event, data) => sent.push([event, data]),
+      connection: { emit: (name, data) => heard.push(data.event) },
+      channel: () => ({ emit: (name, data) => heard.push([name, data]) }),
+    };
+    const { position } = carillonRecovery(pusher);
+    pusher.send_event('pusher:subscribe', { channel: 'c' });
+    pusher.connection.emit('message', { event: 'pusher_internal:subscription_succeeded', channel: 'c', data: { recovery: { epoch: 'e', offset: 4, recovered: true, replay: 1 } } });
+    pusher.connection.emit('message', { event: 'x', channel: 'c' });
+    console.log(JSON.stringify([sent, heard, position('c')]));`;
+  assert.deepEqual(JSON.parse(node('-e', text)), [
+    [['pusher:subscribe', { channel: 'c', recovery: {} }]],
+    ['pusher_internal:subscription_succeeded', ['carillon:recovered', { replay: 1 }], 'x'],
+    { epoch: 'e', offset: 5 },
+  ]);
+});
+
 test('importing does nothing: no timer, no socket, no instance', () => {
   const text = `
     for (const name of ${JSON.stringify(entries.map(nameOf))}) await import(name);

@@ -71,6 +71,9 @@ export class FakeServer {
   /* What happens to a subscription; members for presence channels. */
   verdict: (channel: string) => Verdict = () => 'ok';
   members: Record<string, unknown> = {};
+  /* What the answer to a subscription says of recovery, and what each said itself. */
+  recovery: (channel: string) => unknown = () => undefined;
+  readonly asked: unknown[] = [];
 
   /* Takes the place of WebSocket until the test is over. */
   install(): this {
@@ -97,6 +100,7 @@ export class FakeServer {
     if (frame.event === 'pusher:subscribe' && channel) {
       this.log.push(`SUB ${channel}`);
       this.subscribes.push({ channel, auth });
+      this.asked.push((frame.data as { recovery?: unknown }).recovery);
       queueMicrotask(() => this.judge(socket, channel));
     } else if (frame.event === 'pusher:unsubscribe' && channel) this.log.push(`UNSUB ${channel}`);
     else if (frame.event !== 'pusher:ping') this.log.push(`SEND ${frame.event}`);
@@ -105,7 +109,11 @@ export class FakeServer {
   succeed(channel: string, socket = this.socket): void {
     const hash = this.members;
     const presence = { hash, ids: Object.keys(hash), count: Object.keys(hash).length };
-    const data = channel.startsWith('presence-') ? { presence } : {};
+    const recovery = this.recovery(channel);
+    const data = {
+      ...(channel.startsWith('presence-') ? { presence } : {}),
+      ...(recovery ? { recovery } : {}),
+    };
     socket.deliver({ event: 'pusher_internal:subscription_succeeded', channel, data });
   }
 

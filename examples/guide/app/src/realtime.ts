@@ -79,6 +79,7 @@ export function connect(user: User): PusherService {
     getAuthToken: () => makeToken(user),
     refreshAuthToken: () => makeToken(user),
     logToConsole: false,
+    recovery: true, // what is said while the network is away arrives when it is back
     pusherOptions: { activityTimeout: 30000, pongTimeout: 5000, unavailableTimeout: 5000 },
   });
   service.initialize();

@@ -1,0 +1,106 @@
+/* recovery.ts - a connection that comes back for what it missed.
+ *
+ * Wraps an unmodified pusher-js instance at two places: what it sends, to say where each channel
+ * was, and what its connection emits, to count the events of each channel before any callback runs
+ * (one that throws would hide an event from a later listener).  Nothing is imported here: the build
+ * makes a plain script of this file, too.
+ */
+
+/* Where a channel's stream of events is. */
+export interface Position {
+  epoch: string;
+  offset: number;
+}
+
+/* Data of the events carillon:recovered and carillon:discontinuity, emitted on the channel. */
+export interface Recovered {
+  /* How many events follow that were missed. */
+  replay: number;
+}
+export interface Discontinuity {
+  /* epoch_changed, expired, too_many, ahead or disabled. */
+  reason: string;
+  oldest?: number;
+  newest?: number;
+}
+
+export interface RecoveryOptions {
+  /* Events to be given at the first subscription. */
+  rewind?: number;
+}
+
+/* What is used of pusher-js. */
+export interface RecoverablePusher {
+  send_event(event: string, data: unknown, channel?: string): boolean;
+  connection: { emit(event: string, data?: unknown, metadata?: unknown): unknown };
+  channel(name: string): { emit(event: string, data?: unknown): unknown } | undefined;
+}
+
+export interface RecoveryHandle {
+  /* Where the channel is; null when its events are not counted. */
+  position(channel: string): Position | null;
+}
+
+interface Told extends Position, Recovered, Discontinuity {
+  recovered?: boolean;
+}
+
+interface Message {
+  event: string;
+  channel?: string;
+  data?: unknown;
+}
+
+/* Before the first subscription.  Channels of servers or rules without history are left as they
+ * are. */
+export function recover(pusher: RecoverablePusher, options: RecoveryOptions = {}): RecoveryHandle {
+  const positions = new Map<string, Position>();
+  const send = pusher.send_event.bind(pusher);
+  const emit = pusher.connection.emit.bind(pusher.connection);
+  const uncounted = /^(pusher:|pusher_internal:|client-)/;
+
+  pusher.send_event = (event, data, channel) => {
+    const name = (data as { channel?: string } | undefined)?.channel;
+    if (event === 'pusher:unsubscribe' && name) positions.delete(name);
+    if (event !== 'pusher:subscribe' || !name) return send(event, data, channel);
+    const first = options.rewind ? { rewind: options.rewind } : {};
+    const recovery = positions.get(name) ?? first;
+    return send(event, { ...(data as object), recovery }, channel);
+  };
+
+  /* What the channel is told when pusher-js has handled the message. */
+  function count({ event, channel, data }: Message): [string, object] | null {
+    if (!channel) return null;
+    if (event === 'pusher_internal:subscription_succeeded') {
+      const told = (data as { recovery?: Told } | undefined)?.recovery;
+      if (told?.epoch) positions.set(channel, { epoch: told.epoch, offset: told.offset });
+      else positions.delete(channel);
+      if (told?.recovered === true) return ['carillon:recovered', { replay: told.replay }];
+      if (told?.recovered !== false || told.reason === 'disabled') return null;
+      const { reason, oldest, newest } = told;
+      return ['carillon:discontinuity', { reason, oldest, newest }];
+    }
+    if (event === 'pusher_internal:position') {
+      const { epoch, offset } = data as Position;
+      positions.set(channel, { epoch, offset });
+      return null;
+    }
+    const position = positions.get(channel);
+    if (position && !uncounted.test(event)) position.offset += 1;
+    return null;
+  }
+
+  pusher.connection.emit = (event, data, metadata) => {
+    const told = event === 'message' ? count(data as Message) : null;
+    const result = emit(event, data, metadata);
+    if (told) pusher.channel((data as Message).channel ?? '')?.emit(...told);
+    return result;
+  };
+
+  return {
+    position: (channel) => {
+      const position = positions.get(channel);
+      return position ? { ...position } : null;
+    },
+  };
+}
