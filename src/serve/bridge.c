@@ -393,6 +393,7 @@ static struct bridge_socket *new_socket(struct serve *s, const struct arrival *a
 static void free_socket(struct bridge_socket *socket)
 {
     free(socket->client_id);
+    free(socket->own);
     caller_fini(&socket->caller);
     free(socket);
 }
@@ -410,8 +411,10 @@ static void join_own(struct serve *s, struct session *session)
         buf_add_str(&names, "private-user-");
         buf_add_span(&names, socket->caller.id);
     }
-    if (names.len)
+    if (names.len) {
+        session->bridge->own = mem_dup(names.p, names.len);
         buf_add_char(&names, '\0');
+    }
     bridge_join(s, session, &names, false);
 }
 

@@ -24,6 +24,7 @@ struct bridge_socket {
     uint32_t said_ms, pinged_ms; // when it last said anything, and "ping"
     bool has_pinged;
     uint64_t n_messages;
+    char *own;         // channel that it is in without having asked, or NULL
     uint32_t n_joined; // of what it has asked for
     struct joining *joining;
     struct asked *asked; // an event of it whose home has not answered yet

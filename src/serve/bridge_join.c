@@ -243,8 +243,12 @@ void bridge_left(struct serve *s, struct session *session, struct span channel)
 {
     struct bridge_socket *socket = session->bridge;
     ledger_part(s->house->ledger, channel);
-    if (socket->n_joined)
+    if (socket->own && span_is(channel, socket->own)) {
+        free(socket->own); // from now on it is like any other
+        socket->own = NULL;
+    } else {
         socket->n_joined--;
+    }
 }
 
 void bridge_unsubscribe(struct serve *s, struct session *session, const struct buf *names)

@@ -225,6 +225,14 @@ for (const workers of [1, 4]) describe(`legacy endpoints (${workers} workers)`, 
     });
   });
 
+  test('what was not asked for is not counted, coming or going', async () => {
+    const socket = await open('/ws', { user: student });
+    await socket.join('a', 'b');
+    await socket.ask({ type: 'unsubscribe', channel: 'user_7' }, { type: 'unsubscribed', channel: 'user_7', channels: ['user_7'], total_subscriptions: 2 });
+    await socket.ask({ type: 'unsubscribe', channels: ['a', 'b'] }, { type: 'unsubscribed', channel: 'a', channels: ['a', 'b'], total_subscriptions: 0 });
+    await socket.ask({ type: 'subscribe', channel: 'user_7' }, { type: 'subscribed', channel: 'user_7', channels: ['user_7'], total_subscriptions: 1 });
+  });
+
   describe('messages', () => {
     test('errors of form', async () => {
       const socket = await open('/ws');
