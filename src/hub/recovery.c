@@ -493,8 +493,10 @@ static void expire_streams(struct hub *h)
         const struct history_rule *rule = app_history(hub_app(h, c->app), channel_name(c));
         static const struct history_rule none = {0}; // a reload has taken the rule away
         expire(h, s, rule ? rule : &none);
-        bool is_over = !s->n && !c->n_subscribers &&
-                       (!rule || h->now_us - s->used_us >= (uint64_t)META_TTL_S * 1000000U);
+        /* Without events there is nothing to come back to: who only asks leaves nothing. */
+        bool is_over =
+            !s->n && !c->n_subscribers &&
+            (!rule || !s->top.offset || h->now_us - s->used_us >= (uint64_t)META_TTL_S * 1000000U);
         if (!is_over) {
             i++;
             continue;

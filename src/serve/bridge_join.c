@@ -222,6 +222,9 @@ void bridge_join(struct serve *s, struct session *session, struct buf *names, bo
 
 void bridge_resume(struct serve *s, struct session *session)
 {
+    /* A reload may have taken the endpoints or the app away meanwhile: the sweep ends it. */
+    if (!bridge_config(s) || !session_app(s, session))
+        return;
     if (session->bridge->joining)
         go_on(s, session);
     if (!(session->flags & SESSION_WAITING) && session->at != SLAB_NONE)

@@ -266,6 +266,19 @@ forEachWorkers('history', opts, (ctx) => {
     await until(() => positions.get('private-keep-c').offset === 261, 'what counting cannot see');
   });
 
+  test('who only asks, for channels that there are not, leaves nothing behind', async () => {
+    const streams = async () => (await ctx.server.metrics()).sum('carillon_history_streams');
+    const before = await streams();
+    const raw = await ctx.raw(`/app/${app.key}?protocol=7`);
+    await raw.next();
+    for (let i = 0; i < 50; i++) raw.send({ event: 'pusher:subscribe', data: { channel: `keep-none-${i}`, recovery: { rewind: 5 } } });
+    for (let i = 0; i < 50; i++) assert.equal(JSON.parse(JSON.parse((await raw.next()).text).data).recovery.offset, 0);
+    for (let i = 0; i < 50; i++) await ask(`keep-nothing-${i}`);
+    assert.ok(await streams() >= before + 50);
+    raw.socket.destroy();
+    await until(async () => await streams() <= before, 'them to go');
+  });
+
   test('figures of what is kept', async () => {
     await publish('keep-m', 1, 3);
     const metrics = await ctx.server.metrics();
