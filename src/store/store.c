@@ -64,8 +64,7 @@ bool store_put_aside(const char *path, struct err *err)
         if (n < 0 || m < 0 || (size_t)n >= sizeof from || (size_t)m >= sizeof to)
             return err_set(err, 503, "store %s: the path is too long", path);
         if (rename(from, to) != 0 && (i == 0 || errno != ENOENT))
-            return err_set(err, 503, "store %s: putting aside: %s", path,
-                strerror(errno)); // NOLINT(concurrency-mt-unsafe)
+            return err_set(err, 503, "store %s: putting aside: %s", path, strerror(errno));
     }
     return true;
 }

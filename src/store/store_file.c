@@ -229,7 +229,7 @@ static bool touch_file(const char *path, struct err *err)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
-        return err_set(err, 503, "store %s: %s", path, strerror(errno)); // NOLINT
+        return err_set(err, 503, "store %s: %s", path, strerror(errno));
     close(fd);
     return true;
 }

@@ -65,12 +65,13 @@ bool sql_is_corrupt(const struct store *s)
 bool sql_fail(struct store *s, const char *doing, struct err *err)
 {
     int rc = sqlite3_errcode(s->db) & 0xff;
-    int number = rc == SQLITE_IOERR || rc == SQLITE_CANTOPEN ? sqlite3_system_errno(s->db) : 0;
+    int number = sqlite3_system_errno(s->db);
     char reason[256] = "";
     if (sql_is_corrupt(s))
         s->is_spent = true;
-    if (number)
-        snprintf(reason, sizeof reason, " (%s)", strerror(number)); // NOLINT(concurrency-mt-unsafe)
+    if (rc == SQLITE_IOERR || rc == SQLITE_CANTOPEN)
+        snprintf(reason, sizeof reason, " (code %d%s%s)", sqlite3_extended_errcode(s->db),
+            number ? ", " : "", number ? strerror(number) : "");
     s->figures.n_failures++;
     return err_set(err, 503, "store %s: %s: %s%s", s->path, doing,
         rc == SQLITE_BUSY ? "another process has it open" : sqlite3_errmsg(s->db), reason);
