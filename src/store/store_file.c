@@ -160,7 +160,8 @@ static bool set_up(struct store *s, struct err *err)
     sqlite3_limit(s->db, SQLITE_LIMIT_LENGTH, STORE_DATA + 65536);
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-    snprintf(text, sizeof text, "PRAGMA cache_size = -%d; PRAGMA journal_size_limit = %d",
+    snprintf(text, sizeof text,
+        "PRAGMA cache_size = -%d; PRAGMA journal_size_limit = %d; PRAGMA secure_delete = FAST",
         CACHE_KIB, WAL_LIMIT);
     // Exclusive before the log is first used: one process, and no shared memory file.
     return run_text(s, "PRAGMA locking_mode = EXCLUSIVE", "locking", err) &&

@@ -38,7 +38,7 @@ static enum store_step look_up(
     sql_bind_int(row, 2, event_key(st->id, offset));
     int rc = sqlite3_step(row);
     enum store_step step = STORE_EVENT;
-    if (rc == SQLITE_ROW && event_of_row(st, row, &event))
+    if (rc == SQLITE_ROW && event_of_row(st, row, &event) && event.offset == offset)
         *time_ms = event.time_ms;
     else if (rc == SQLITE_ROW || rc == SQLITE_DONE)
         step = lose(s, st);
