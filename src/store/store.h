@@ -76,6 +76,7 @@ struct store_stream {
     int64_t created_ms, last_ms;
 };
 
+/* In a group: with what the group has changed. */
 bool store_find(struct store *s, const struct store_key *key, struct store_stream *out,
     struct err *err) MUST_CHECK;
 

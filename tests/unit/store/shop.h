@@ -77,7 +77,8 @@ static inline bool shop_append(struct shop *h, const char *channel, uint64_t off
     char data[SHOP_DATA];
     char socket[SHOP_DATA];
     struct store_key key = shop_key(channel);
-    snprintf(data, sizeof data, "{\"n\":%llu,\"of\":\"%.20s\"}", (unsigned long long)offset, channel);
+    snprintf(
+        data, sizeof data, "{\"n\":%llu,\"of\":\"%.20s\"}", (unsigned long long)offset, channel);
     snprintf(socket, sizeof socket, "%llu.7", (unsigned long long)offset);
     return store_append(h->s, &key,
         &(struct store_event){.offset = offset,
@@ -117,7 +118,8 @@ static inline bool shop_is_same(const struct store_event *e, const char *channel
 {
     char data[SHOP_DATA];
     char socket[SHOP_DATA];
-    snprintf(data, sizeof data, "{\"n\":%llu,\"of\":\"%.20s\"}", (unsigned long long)offset, channel);
+    snprintf(
+        data, sizeof data, "{\"n\":%llu,\"of\":\"%.20s\"}", (unsigned long long)offset, channel);
     snprintf(socket, sizeof socket, "%llu.7", (unsigned long long)offset);
     return e->offset == offset && e->time_ms == 1000 + (int64_t)offset * 10 &&
            span_is(e->name, "news") && span_is(e->data, data) &&

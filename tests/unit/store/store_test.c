@@ -267,6 +267,49 @@ TEST(a_store_put_aside_makes_room_for_a_new_one)
     shop_fini(&h);
 }
 
+/* Fills the first page of the tree of events with nonsense. */
+static void ruin_events(void)
+{
+    static const char nonsense[4096] = {'w', 'r', 'o', 'n', 'g'};
+    sqlite3 *db = NULL;
+    sqlite3_stmt *st = NULL;
+    ENSURE(sqlite3_open(h.path, &db) == SQLITE_OK);
+    ENSURE(sqlite3_prepare_v2(db, "SELECT rootpage FROM sqlite_schema WHERE name = 'events'", -1,
+               &st, NULL) == SQLITE_OK &&
+           sqlite3_step(st) == SQLITE_ROW);
+    int page = sqlite3_column_int(st, 0);
+    ENSURE(sqlite3_finalize(st) == SQLITE_OK && sqlite3_close(db) == SQLITE_OK);
+    int fd = open(h.path, O_WRONLY);
+    ENSURE(page > 1 && pwrite(fd, nonsense, sizeof nonsense, (off_t)(page - 1) * 4096) == 4096);
+    close(fd);
+}
+
+TEST(a_file_that_cannot_be_written_any_more_is_spent_and_can_be_replaced)
+{
+    shop_init(&h);
+    CHECK(shop_open(&h));
+    CHECK(shop_reset(&h, "a", "e1", shop_rule(STORE_ACK)));
+    CHECK(shop_fill(&h, "a", 1, 500));
+    store_close(h.s, true);
+    ruin_events();
+    CHECK(shop_open(&h));
+    CHECK_EQ(shop_find(&h, "a").state, STORE_DAMAGED);
+    CHECK(!store_is_spent(h.s));
+    CHECK(!shop_reset(&h, "a", "e2", shop_rule(STORE_ACK)));
+    CHECK(strstr(h.err.text, "malformed") != NULL);
+    CHECK(store_is_spent(h.s));
+    CHECK(!store_begin(h.s, STORE_ACK, &h.err));
+    CHECK(strstr(h.err.text, "must be opened anew") != NULL);
+    store_close(h.s, true);
+    h.s = NULL;
+    CHECK(store_put_aside(h.path, &h.err));
+    CHECK(shop_open(&h));
+    CHECK(shop_reset(&h, "a", "e2", shop_rule(STORE_ACK)));
+    CHECK(shop_fill(&h, "a", 1, 5));
+    CHECK(shop_holds(&h, "a", 1, 5));
+    shop_fini(&h);
+}
+
 TEST(closing_in_a_group_rolls_it_back)
 {
     shop_init(&h);
@@ -292,6 +335,7 @@ int main(void)
     RUN(a_folder_or_file_that_may_not_be_written_is_named);
     RUN(a_folder_that_is_not_there_is_named);
     RUN(a_store_put_aside_makes_room_for_a_new_one);
+    RUN(a_file_that_cannot_be_written_any_more_is_spent_and_can_be_replaced);
     RUN(closing_in_a_group_rolls_it_back);
     return test_end();
 }
