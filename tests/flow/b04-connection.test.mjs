@@ -170,9 +170,9 @@ for (const workers of [1, 4])
       const client = pusherClient(server, { activityTimeout: 300, pongTimeout: 300 });
       await connected(client);
       const id = client.connection.socket_id;
-      server.signal('SIGSTOP');
+      await server.freeze();
       await until(() => client.connection.state !== 'connected', 'the client to give up');
-      server.signal('SIGCONT');
+      server.thaw();
       await connected(client, 20000);
       assert.notEqual(client.connection.socket_id, id);
       client.disconnect();
@@ -182,10 +182,10 @@ for (const workers of [1, 4])
 
     test('unavailableTimeout: only a state, and it connects later', async () => {
       const server = await startServer({ workers });
-      server.signal('SIGSTOP');
+      await server.freeze();
       const client = pusherClient(server, { unavailableTimeout: 300 });
       await once(client.connection, 'unavailable');
-      server.signal('SIGCONT');
+      server.thaw();
       await connected(client, 20000);
       client.disconnect();
       await expectIdle(server);

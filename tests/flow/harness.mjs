@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash, createHmac, randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import net from 'node:net';
@@ -103,6 +103,16 @@ class Server {
   }
 
   signal(name) { this.child.kill(name); }
+
+  // The signal alone returns before every thread stands still.
+  async freeze() {
+    this.signal('SIGSTOP');
+    const tasks = `/proc/${this.child.pid}/task`;
+    await until(() => readdirSync(tasks).every((id) => /^State:\s+T/m.test(
+      readFileSync(`${tasks}/${id}/status`, 'utf8'))), 'the server to stand still');
+  }
+
+  thaw() { this.signal('SIGCONT'); }
 
   async metrics() {
     const response = await fetch(`${this.url}/metrics`, { headers: { connection: 'close' } });
