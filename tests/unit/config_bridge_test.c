@@ -89,9 +89,11 @@ TEST(what_is_wrong_is_named)
 
 int main(void)
 {
-    RUN(without_the_group_there_are_no_endpoints);
-    RUN(what_is_not_named_is_off_and_has_its_default);
-    RUN(all_parts_are_read);
-    RUN(what_is_wrong_is_named);
+    enter_folder();
+    RUN_CLEAN(without_the_group_there_are_no_endpoints);
+    RUN_CLEAN(what_is_not_named_is_off_and_has_its_default);
+    RUN_CLEAN(all_parts_are_read);
+    RUN_CLEAN(what_is_wrong_is_named);
+    leave_folder();
     return test_end();
 }

@@ -11,6 +11,7 @@
 #include "test.h"
 
 static char folder[] = "/tmp/carillon-config-XXXXXX";
+static bool is_inside;
 static struct err err;
 
 /* Everything is written to files in one folder, which is also the working directory, so that
@@ -37,6 +38,7 @@ struct given {
 static inline struct config *load(struct given g)
 {
     struct config_args args = {.sets = g.sets, .apps = g.apps};
+    ENSURE(is_inside); // else tests that run at the same time share their files
     if (g.file) {
         write_text("c.yaml", g.file);
         args.file = "c.yaml";
@@ -77,6 +79,7 @@ static inline void enter_folder(void)
 {
     ENSURE(mkdtemp(folder));
     ENSURE(chdir(folder) == 0);
+    is_inside = true;
 }
 
 static inline void leave_folder(void)

@@ -67,8 +67,10 @@ TEST(what_is_wrong_is_named)
 
 int main(void)
 {
-    RUN(rules_have_defaults_and_several_channels);
-    RUN(patterns_stand_for_any_characters);
-    RUN(what_is_wrong_is_named);
+    enter_folder();
+    RUN_CLEAN(rules_have_defaults_and_several_channels);
+    RUN_CLEAN(patterns_stand_for_any_characters);
+    RUN_CLEAN(what_is_wrong_is_named);
+    leave_folder();
     return test_end();
 }
