@@ -42,13 +42,14 @@ struct channel *channel_need(struct hub *h, const struct letter *l)
     return c;
 }
 
-struct crowd *channel_crowd(struct channel *c, enum audience audience)
+struct crowd *channel_crowd(struct channel *c, enum audience audience, bool is_behind)
 {
     struct crowd *crowd = &c->crowd;
-    while (crowd->audience != audience) {
+    while (crowd->audience != audience || crowd->is_behind != is_behind) {
         if (!crowd->next) {
             crowd->next = mem_zero(sizeof *crowd);
             crowd->next->audience = (uint8_t)audience;
+            crowd->next->is_behind = is_behind;
             crowd->next->channel = c;
         }
         crowd = crowd->next;
@@ -82,7 +83,8 @@ static void free_crowds(struct channel *c)
 void channel_fan_out(struct hub *h, struct channel *c, const struct frame *frame, uint32_t except)
 {
     for (struct crowd *crowd = &c->crowd; crowd; crowd = crowd->next)
-        fanout_publish(&h->fanout, crowd, frame, except);
+        if (!crowd->is_behind || !frame->offset) // who is behind gets it when its turn comes
+            fanout_publish(&h->fanout, crowd, frame, except);
     if (c->watch)
         recovery_heard(h, c, frame, except);
 }

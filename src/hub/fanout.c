@@ -218,6 +218,14 @@ void fanout_leave(struct fanout *f, uint32_t index, struct sub *sub)
         compact(f, c);
 }
 
+void fanout_move(struct fanout *f, uint32_t index, struct sub *sub, struct crowd *to)
+{
+    char *member = sub->member;
+    sub->member = NULL;
+    fanout_leave(f, index, sub);
+    fanout_join(f, index, to, member);
+}
+
 /* --- publishing ------------------------------------------------------------------------------ */
 
 static void make_dirty(struct fanout *f, struct crowd *c)
@@ -456,7 +464,7 @@ static void drain(struct fanout *f, struct subscriber *s, uint32_t index, write_
             return;
         }
     }
-    if ((s->flags & SUBSCRIBER_PENDING) || was_over)
+    if ((s->flags & (SUBSCRIBER_PENDING | SUBSCRIBER_BEHIND)) || was_over)
         push_index(&f->drained, &f->n_drained, &f->cap_drained, index);
     s->flags &= (uint8_t) ~(SUBSCRIBER_PENDING | SUBSCRIBER_MOVED);
 }

@@ -38,6 +38,7 @@ struct crowd {
     uint32_t n, cap; // entries, holes included; cap 0 = at.few
     uint32_t n_holes;
     uint8_t audience;
+    bool is_behind;      // for those who are still being given the channel's past
     struct batch *batch; // of this tick, or NULL
     struct channel *channel;
     struct crowd *next; // of the same channel, for another audience; owned
@@ -64,7 +65,8 @@ enum {
     SUBSCRIBER_PENDING = 1 << 2,
     SUBSCRIBER_BROKEN = 1 << 3,    // its socket is of no more use, or it is over its limit
     SUBSCRIBER_MOVED = 1 << 4,     // wrote something since the last look at the slow ones
-    SUBSCRIBER_AUTHORISED = 1 << 5 // signed in, or joined a channel that needs a signature
+    SUBSCRIBER_AUTHORISED = 1 << 5, // signed in, or joined a channel that needs a signature
+    SUBSCRIBER_BEHIND = 1 << 6      // wants to be told whenever its socket has taken everything
 };
 
 /* 32 bytes: two of them in a cache line, and all that a fan-out touches. */
@@ -127,7 +129,7 @@ struct fanout {
     uint32_t n_split, cap_split;
     uint32_t *writable;
     uint32_t n_writable, cap_writable;
-    uint32_t *drained; // were pending, and are no longer
+    uint32_t *drained; // were pending or are behind, and have nothing left
     uint32_t n_drained, cap_drained;
     struct slow *slow; // the pending ones
     uint32_t n_slow, cap_slow;
@@ -151,6 +153,9 @@ void fanout_remove(struct fanout *f, uint32_t index, struct outbox *rest);
 
 /* member (may be NULL) is taken. */
 void fanout_join(struct fanout *f, uint32_t index, struct crowd *crowd, char *member);
+
+/* From one crowd of a channel to another; sub is another place afterwards. */
+void fanout_move(struct fanout *f, uint32_t index, struct sub *sub, struct crowd *to);
 
 /* Ends what the subscriber hears of sub->crowd here; sub is gone afterwards. */
 void fanout_leave(struct fanout *f, uint32_t index, struct sub *sub);

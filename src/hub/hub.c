@@ -49,11 +49,12 @@ void hub_free(struct hub *h)
     recovery_tick(h);
     channel_send_counts(h);
     channel_release_idle(h);
-    ENSURE(h->channels.n == 0 && h->users.n == 0);
+    ENSURE(h->channels.n == 0 && h->users.n == 0 && h->cursors.n == 0);
     free_facts(h);
     fanout_fini(&h->fanout);
     map_fini(&h->channels);
     map_fini(&h->users);
+    map_fini(&h->cursors);
     free(h->idle.items);
     free(h->settling.items);
     free(h->due.items);
@@ -151,7 +152,7 @@ static void leave(struct hub *h, uint32_t index, struct sub *sub)
     /* The letter still needs the member's name; the channel outlives the letter when its
      * home is here, because it is released behind both. */
     struct letter *copy = letter_copy(&l);
-    recovery_unwatch(h, c, index);
+    recovery_end(h, c, index);
     fanout_leave(&h->fanout, index, sub);
     counter_sub(&h->counts.subscriptions, 1);
     hub_tell(h, letter_home(h, copy), copy);
@@ -198,7 +199,7 @@ uint32_t hub_n_subscriptions(const struct hub *h, uint32_t index)
 
 /* --- subscriptions --------------------------------------------------------------------------- */
 
-static struct sub *find_sub(struct hub *h, uint32_t index, uint32_t app, struct span channel)
+struct sub *hub_sub(struct hub *h, uint32_t index, uint32_t app, struct span channel)
 {
     struct subs *subs = fanout_at(&h->fanout, index)->subs;
     for (uint32_t i = 0; subs && i < subs->n; i++) {
@@ -212,7 +213,7 @@ static struct sub *find_sub(struct hub *h, uint32_t index, uint32_t app, struct 
 bool hub_is_subscribed(
     struct hub *h, uint32_t index, uint32_t app, struct span channel, struct span *member)
 {
-    const struct sub *sub = find_sub(h, index, app, channel);
+    const struct sub *sub = hub_sub(h, index, app, channel);
     *member = sub ? span_str(sub->member) : span_of(NULL, 0);
     return sub != NULL;
 }
@@ -242,7 +243,7 @@ enum hub_result hub_subscribe(struct hub *h, uint32_t index, const struct letter
 
 bool hub_unsubscribe(struct hub *h, uint32_t index, uint32_t app, struct span channel)
 {
-    struct sub *sub = find_sub(h, index, app, channel);
+    struct sub *sub = hub_sub(h, index, app, channel);
     if (!sub)
         return false;
     leave(h, index, sub);
@@ -314,9 +315,10 @@ static void join(struct hub *h, uint32_t index, const struct letter *l)
     else if (!l->cached && (l->traits & CHANNEL_CACHE) && !is_recovered)
         send_internal(h, index, "pusher:cache_miss", l->channel);
     enum audience audience = (enum audience)fanout_at(&h->fanout, index)->audience;
-    fanout_join(&h->fanout, index, channel_crowd(c, audience), member);
+    bool is_behind = l->replay && !l->replay->is_last;
+    fanout_join(&h->fanout, index, channel_crowd(c, audience, is_behind), member);
     if (l->replay)
-        recovery_watch(h, c, index, &l->replay->top);
+        recovery_begin(h, c, index, l->replay);
     counter_add(&h->counts.subscriptions, 1);
     if (l->traits & CHANNEL_PRIVATE)
         fanout_at(&h->fanout, index)->flags |= SUBSCRIBER_AUTHORISED;
@@ -414,8 +416,12 @@ bool hub_next_drained(struct hub *h, uint32_t *index)
     struct fanout *f = &h->fanout;
     while (f->n_drained) {
         *index = f->drained[--f->n_drained];
-        if (fanout_at(f, *index)->flags & SUBSCRIBER_OPEN)
-            return true;
+        const struct subscriber *s = fanout_at(f, *index);
+        if (!(s->flags & SUBSCRIBER_OPEN))
+            continue;
+        if (s->flags & SUBSCRIBER_BEHIND)
+            recovery_pull(h, *index);
+        return true;
     }
     return false;
 }

@@ -50,6 +50,8 @@ enum letter_kind {
     LETTER_FLIP,     // home of a user to a watcher: online or offline; no answer
     LETTER_CLOSE,    // home of a user to a session's worker: terminate; no answer
     LETTER_POSITION, // home to a worker with subscribers: where the stream is now; no answer
+    LETTER_MORE,     // a subscriber that is behind: what comes behind position?
+    LETTER_REPLAY,   // its answer
     LETTER_PUBLISH,  // from here on: asked by the HTTP API, answered to it
     LETTER_TERMINATE,
     LETTER_ASK_CHANNEL,
@@ -85,11 +87,13 @@ struct recovery {
     uint32_t rewind_s;    // or those of so many seconds
 };
 
-/* What it is to be told, and given. */
+/* What it is to be told, and given: all of it, or the first piece. */
 struct replay {
-    struct buf told; // JSON: the member "recovery"
+    struct buf told; // JSON: the member "recovery"; nothing in a later piece
     bool is_recovered;
-    struct position top;
+    bool is_lost;         // a later piece: what comes next is no longer there
+    bool is_last;         // live events follow
+    struct position upto; // of the last frame
     uint32_t n;
     struct frame *frames[]; // held
 };
@@ -120,9 +124,9 @@ struct letter {
     struct span info_json;    // presence: user_info, as JSON
     struct frame *frame;      // event; SUBSCRIBED: the success frame of a presence channel
     struct frame *cached;     // SUBSCRIBED: what the cache channel holds.  Answers: JSON text
-    struct position position; // PUBLISH: what the event got.  POSITION
+    struct position position; // PUBLISH: what the event got.  POSITION, MORE
     struct recovery recovery; // SUBSCRIBE
-    struct replay *replay;    // SUBSCRIBED, when recovery was asked; owned
+    struct replay *replay;    // SUBSCRIBED, when recovery was asked, and REPLAY; owned
     uint32_t n_users, n_subscriptions;
     uint32_t ttl_s; // of the cached event
 };
@@ -141,6 +145,8 @@ struct hub_counts {
     struct counter histories_evicted; // forgotten because all together were too much
     struct counter recovered;         // subscriptions that went on where they were
     struct counter unrecovered;       // and that were told that they could not
+    struct counter overtaken;         // closed: what they were being given was gone
+    struct counter cursors;           // subscriptions that are still being given it
     struct counter legacy_events;     // events of channels that legacy clients hear
     struct counter parity_events;     // of these, heard by Channels clients as well
     struct counter facts;             // told
@@ -226,11 +232,11 @@ struct span hub_user_info(const struct hub *h, uint32_t index);
 /* Sessions whose wait is over, one by one. */
 bool hub_next_ready(struct hub *h, uint32_t *index);
 
-/* Sessions whose socket has taken all that was pending. */
+/* Sessions whose socket has taken all that was pending.  Who is behind is given more. */
 bool hub_next_drained(struct hub *h, uint32_t *index);
 
 /* Sessions that must go: terminated, too slow, or broken. */
-enum hub_closing { HUB_TERMINATED, HUB_SLOW, HUB_STALLED, HUB_BROKEN };
+enum hub_closing { HUB_TERMINATED, HUB_SLOW, HUB_STALLED, HUB_BROKEN, HUB_OVERTAKEN };
 bool hub_next_closing(struct hub *h, uint32_t *index, enum hub_closing *why);
 
 /* --- requests ------------------------------------------------------------------------------- */

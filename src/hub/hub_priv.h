@@ -66,6 +66,15 @@ struct watch {
     uint32_t n, cap;
 };
 
+/* A subscription that is being given what it missed, piece by piece as its socket takes it. */
+struct cursor {
+    struct map_node node; // by session
+    uint32_t index;
+    struct channel *channel; // which the subscription keeps
+    struct position at;
+    bool is_asking; // the home owes an answer
+};
+
 /* A list of pointers or indices that only grows within a beat. */
 struct pile {
     void **items;
@@ -87,6 +96,7 @@ struct hub {
     struct pile caches;     // channels with a cached event
     struct pile histories;  // channels with a stream
     struct pile watched;    // channels with a watch
+    struct map cursors;
     uint64_t history_bytes; // at most
     uint32_t *ready;        // sessions whose wait is over
     uint32_t n_ready, cap_ready, at_ready;
@@ -110,6 +120,9 @@ const struct app *hub_app(const struct hub *h, uint32_t slot); // never NULL
 /* The index of a session of this worker, or SLAB_NONE when it has gone. */
 uint32_t hub_live(const struct hub *h, struct session_ref ref);
 struct session_ref hub_ref(const struct hub *h, uint32_t index);
+/* What the session hears of that channel, or NULL. */
+struct sub *hub_sub(struct hub *h, uint32_t index, uint32_t app, struct span channel);
+
 void hub_push_ready(struct hub *h, uint32_t index);
 void hub_push_closing(struct hub *h, uint32_t index, enum hub_closing why);
 
@@ -137,8 +150,9 @@ void hub_receive_answer(struct hub *h, struct letter *l, bool was_waiting);
 struct channel *channel_find(const struct hub *h, uint32_t app, struct span name, uint32_t hash);
 struct channel *channel_need(struct hub *h, const struct letter *l);
 
-/* Those in the channel who hear it in that encoding; made when there are none yet. */
-struct crowd *channel_crowd(struct channel *c, enum audience audience);
+/* Those in the channel who hear it in that encoding; made when there are none yet.  is_behind:
+ * who is still being given the channel's past, and hears only what is not of its stream. */
+struct crowd *channel_crowd(struct channel *c, enum audience audience, bool is_behind);
 
 /* To the subscribers of this worker but except. */
 void channel_fan_out(struct hub *h, struct channel *c, const struct frame *frame, uint32_t except);
@@ -180,11 +194,17 @@ void recovery_accept(struct hub *h, struct channel *c, struct letter *l);
 struct replay *recovery_replay(struct hub *h, struct channel *c, const struct recovery *asked);
 void replay_free(struct replay *r); // NULL is fine
 
-/* The success, what was missed, the position; before the joiner is in the crowd. */
+/* The success, what was missed, the position; before the joiner is in a crowd. */
 void recovery_send(struct hub *h, uint32_t index, const struct letter *l);
 
-void recovery_watch(struct hub *h, struct channel *c, uint32_t index, const struct position *at);
-void recovery_unwatch(struct hub *h, struct channel *c, uint32_t index);
+/* It has joined: from now on it counts, or waits for the next piece. */
+void recovery_begin(struct hub *h, struct channel *c, uint32_t index, const struct replay *r);
+void recovery_end(struct hub *h, struct channel *c, uint32_t index);
+
+/* The session's socket has taken everything: asks for the next pieces. */
+void recovery_pull(struct hub *h, uint32_t index);
+void recovery_more(struct hub *h, struct letter *l, bool is_mail); // MORE, at the home
+void recovery_replayed(struct hub *h, const struct letter *l);     // REPLAY
 
 /* An event has been fanned out here: who cannot count it is told. */
 void recovery_heard(struct hub *h, struct channel *c, const struct frame *frame, uint32_t except);

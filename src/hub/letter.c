@@ -99,6 +99,9 @@ static void handle(struct hub *h, struct letter *l, bool is_mail)
             recovery_tell(h, c, &l->position);
         break;
     }
+    case LETTER_REPLAY:
+        recovery_replayed(h, l);
+        break;
     case LETTER_ASK_HISTORY:
         recovery_ask(h, l);
         break;
@@ -118,7 +121,8 @@ static void handle(struct hub *h, struct letter *l, bool is_mail)
     case LETTER_ASK_CHANNELS:
         channel_ask_all(h, l);
         break;
-    case LETTER_SUBSCRIBE: // these three answer by themselves, perhaps later
+    case LETTER_SUBSCRIBE: // these answer by themselves, perhaps later
+    case LETTER_MORE:
     case LETTER_SIGNIN:
     case LETTER_WATCH:
     case LETTER_SUBSCRIBED:
@@ -180,6 +184,8 @@ void hub_receive(struct hub *h, struct letter *l)
     enum letter_kind kind = (enum letter_kind)l->mail.kind;
     if (kind == LETTER_SUBSCRIBE) {
         (void)channel_subscribe(h, l, true);
+    } else if (kind == LETTER_MORE) {
+        recovery_more(h, l, true);
     } else if (kind == LETTER_SIGNIN) {
         user_signin(h, l, true);
     } else if (kind == LETTER_WATCH) {

@@ -9,7 +9,11 @@
 #include "base/mem.h"
 #include "wire/json.h"
 
-enum { CHECKPOINT_EVENTS = 256, CHECKPOINT_US = 30 * 1000 * 1000 };
+enum {
+    CHECKPOINT_EVENTS = 256,
+    CHECKPOINT_US = 30 * 1000 * 1000,
+    PIECE_BYTES = 64 * 1024 // of events that a subscriber is given at a time
+};
 
 /* --- streams --------------------------------------------------------------------------------------- */
 
@@ -138,16 +142,22 @@ void replay_free(struct replay *r)
     free(r);
 }
 
-/* The events behind an offset, which are all there. */
+/* The events behind an offset, which are all there: as many as one piece has. */
 static struct replay *take_behind(const struct history *s, uint64_t offset)
 {
-    struct replay *r = new_replay(s->top.offset - offset);
-    for (uint64_t at = offset + 1; at <= s->top.offset; at++) {
+    uint64_t last = offset;
+    size_t bytes = 0;
+    while (last < s->top.offset && bytes < PIECE_BYTES)
+        bytes += history_at(s, ++last)->frame->len;
+    struct replay *r = new_replay(last - offset);
+    for (uint64_t at = offset + 1; at <= last; at++) {
         struct frame *frame = history_at(s, at)->frame;
         frame_hold(frame);
         r->frames[r->n++] = frame;
     }
-    r->top = s->top;
+    r->upto = s->top;
+    r->upto.offset = last;
+    r->is_last = last == s->top.offset;
     return r;
 }
 
@@ -160,12 +170,14 @@ static struct replay *resume(struct hub *h, const struct history *s,
         r->is_recovered = true;
         buf_add_char(&r->told, '{');
         add_position(&r->told, from);
-        buf_addf(&r->told, ",\"recovered\":true,\"replay\":%u}", r->n);
+        buf_addf(&r->told, ",\"recovered\":true,\"replay\":%llu}",
+            (unsigned long long)(s->top.offset - from->offset));
         counter_add(&h->counts.recovered, 1);
         return r;
     }
     struct replay *r = new_replay(0);
-    r->top = s->top;
+    r->upto = s->top;
+    r->is_last = true;
     buf_add_char(&r->told, '{');
     add_position(&r->told, &s->top);
     buf_addf(&r->told, ",\"recovered\":false,\"reason\":\"%s\",\"oldest\":%llu,\"newest\":%llu}",
@@ -201,6 +213,7 @@ struct replay *recovery_replay(struct hub *h, struct channel *c, const struct re
     struct history *s = recovery_history(h, c, &rule);
     if (!s) {
         struct replay *none = new_replay(0);
+        none->is_last = true;
         buf_add_str(&none->told, "{\"recovered\":false,\"reason\":\"disabled\"}");
         return none;
     }
@@ -215,7 +228,7 @@ struct replay *recovery_replay(struct hub *h, struct channel *c, const struct re
     buf_add_char(&r->told, '{');
     add_position(&r->told, &base);
     if (asked->rewind || asked->rewind_s)
-        buf_addf(&r->told, ",\"replay\":%u", r->n);
+        buf_addf(&r->told, ",\"replay\":%llu", (unsigned long long)(s->top.offset - from));
     buf_add_char(&r->told, '}');
     return r;
 }
@@ -236,6 +249,36 @@ static void add_success(const struct letter *l, struct buf *inner)
     buf_fini(&scratch);
 }
 
+/* Clients take such a name for another client's event, and do not count it. */
+static bool is_hidden(const struct frame *frame)
+{
+    return span_starts(span_of(frame->text + frame->name_at, frame->name_len), "\"client-");
+}
+
+static void send_position(
+    struct hub *h, uint32_t index, const struct channel *c, const struct position *at)
+{
+    struct frame *position = position_frame(c, at);
+    hub_send(h, index, frame_text(position));
+    frame_drop(position);
+}
+
+/* The frames of one piece, and behind the last where that is.  The client's count is right
+ * behind each frame: the connection may end there. */
+static void send_piece(
+    struct hub *h, uint32_t index, const struct channel *c, const struct replay *r)
+{
+    struct position at = r->upto;
+    for (uint32_t i = 0; i < r->n; i++) {
+        hub_send(h, index, frame_text(r->frames[i]));
+        at.offset = r->upto.offset - r->n + i + 1;
+        if (is_hidden(r->frames[i]))
+            send_position(h, index, c, &at);
+    }
+    if (r->is_last && r->n)
+        send_position(h, index, c, &r->upto);
+}
+
 void recovery_send(struct hub *h, uint32_t index, const struct letter *l)
 {
     const struct replay *r = l->replay;
@@ -247,21 +290,129 @@ void recovery_send(struct hub *h, uint32_t index, const struct letter *l)
     hub_send(h, index, frame_text(success));
     frame_drop(success);
     buf_fini(&inner);
-    bool has_cached = l->cached && !r->is_recovered;
-    if (has_cached)
+    if (l->cached && !r->is_recovered) {
+        struct position base = r->upto;
+        base.offset -= r->n;
         hub_send(h, index, frame_text(l->cached));
-    for (uint32_t i = 0; i < r->n; i++)
-        hub_send(h, index, frame_text(r->frames[i]));
-    if (r->top.epoch[0] && (r->n || has_cached)) {
-        struct frame *position = position_frame(c, &r->top);
-        hub_send(h, index, frame_text(position));
-        frame_drop(position);
+        if (base.epoch[0])
+            send_position(h, index, c, &base); // it does not count
     }
+    send_piece(h, index, c, r);
+}
+
+/* --- piece by piece ------------------------------------------------------------------------------------ */
+
+static struct cursor *find_cursor(const struct hub *h, uint32_t index, const struct channel *c)
+{
+    for (struct map_node *n = map_first(&h->cursors, index); n; n = map_next(n)) {
+        struct cursor *cursor = CONTAINER_OF(n, struct cursor, node);
+        if (cursor->index == index && cursor->channel == c)
+            return cursor;
+    }
+    return NULL;
+}
+
+static void add_cursor(
+    struct hub *h, struct channel *c, uint32_t index, const struct position *at)
+{
+    struct cursor *cursor = mem_zero(sizeof *cursor);
+    cursor->index = index;
+    cursor->channel = c;
+    cursor->at = *at;
+    map_add(&h->cursors, &cursor->node, index);
+    counter_add(&h->counts.cursors, 1);
+    fanout_at(&h->fanout, index)->flags |= SUBSCRIBER_BEHIND;
+}
+
+static void drop_cursor(struct hub *h, struct cursor *cursor)
+{
+    uint32_t index = cursor->index;
+    map_remove(&h->cursors, &cursor->node);
+    counter_sub(&h->counts.cursors, 1);
+    free(cursor);
+    if (!map_first(&h->cursors, index))
+        fanout_at(&h->fanout, index)->flags &= (uint8_t)~SUBSCRIBER_BEHIND;
+}
+
+static void ask_more(struct hub *h, struct cursor *cursor)
+{
+    const struct channel *c = cursor->channel;
+    struct letter l = {.mail.kind = LETTER_MORE,
+        .from = (uint16_t)h->setup.worker,
+        .app = c->app,
+        .hash = c->node.hash,
+        .channel = channel_name(c),
+        .session = hub_ref(h, cursor->index),
+        .position = cursor->at};
+    cursor->is_asking = true;
+    if (letter_home(h, &l) == h->setup.worker)
+        recovery_more(h, &l, false);
+    else
+        hub_tell(h, letter_home(h, &l), &l);
+}
+
+void recovery_pull(struct hub *h, uint32_t index)
+{
+    /* One answer may end a cursor, so the walk begins again behind each. */
+    for (struct map_node *n = map_first(&h->cursors, index); n;) {
+        struct cursor *cursor = CONTAINER_OF(n, struct cursor, node);
+        if (cursor->is_asking) {
+            n = map_next(n);
+            continue;
+        }
+        ask_more(h, cursor);
+        if (hub_pending_bytes(h, index) >= PIECE_BYTES)
+            return; // the next channel's turn comes when this has gone
+        n = map_first(&h->cursors, index);
+    }
+}
+
+void recovery_more(struct hub *h, struct letter *l, bool is_mail)
+{
+    const struct channel *c = channel_find(h, l->app, l->channel, l->hash);
+    const struct history *s = c ? c->history : NULL;
+    bool is_there = s && strcmp(s->top.epoch, l->position.epoch) == 0 &&
+                    l->position.offset + 1 >= history_oldest(s);
+    struct replay *r = is_there ? take_behind(s, l->position.offset) : new_replay(0);
+    r->is_lost = !is_there;
+    l->replay = r;
+    l->mail.kind = LETTER_REPLAY;
+    if (is_mail) {
+        hub_answer(h, l, LETTER_REPLAY, true);
+    } else {
+        recovery_replayed(h, l);
+        replay_free(r);
+    }
+}
+
+void recovery_replayed(struct hub *h, const struct letter *l)
+{
+    uint32_t index = hub_live(h, l->session);
+    struct channel *c = channel_find(h, l->app, l->channel, l->hash);
+    struct cursor *cursor = c && index != SLAB_NONE ? find_cursor(h, index, c) : NULL;
+    const struct replay *r = l->replay;
+    if (!cursor || !cursor->is_asking)
+        return; // it has left meanwhile
+    cursor->is_asking = false;
+    if (r->is_lost) {
+        counter_add(&h->counts.overtaken, 1);
+        hub_push_closing(h, index, HUB_OVERTAKEN); // it comes back, and recovers or is told
+        return;
+    }
+    cursor->at = r->upto;
+    send_piece(h, index, c, r);
+    if (!r->is_last)
+        return;
+    drop_cursor(h, cursor);
+    struct sub *sub = hub_sub(h, index, c->app, channel_name(c));
+    enum audience audience = (enum audience)fanout_at(&h->fanout, index)->audience;
+    fanout_move(&h->fanout, index, sub, channel_crowd(c, audience, false));
+    recovery_begin(h, c, index, r);
 }
 
 /* --- those who count ---------------------------------------------------------------------------------- */
 
-void recovery_watch(struct hub *h, struct channel *c, uint32_t index, const struct position *at)
+static void watch(struct hub *h, struct channel *c, uint32_t index, const struct position *at)
 {
     if (!at->epoch[0])
         return; // nothing is kept: there is nothing to count
@@ -279,6 +430,14 @@ void recovery_watch(struct hub *h, struct channel *c, uint32_t index, const stru
     w->heard_us = h->now_us;
 }
 
+void recovery_begin(struct hub *h, struct channel *c, uint32_t index, const struct replay *r)
+{
+    if (r->is_last)
+        watch(h, c, index, &r->upto);
+    else
+        add_cursor(h, c, index, &r->upto);
+}
+
 static void drop_watch(struct hub *h, struct channel *c)
 {
     for (uint32_t i = 0; i < h->watched.n; i++)
@@ -291,7 +450,7 @@ static void drop_watch(struct hub *h, struct channel *c)
     c->watch = NULL;
 }
 
-void recovery_unwatch(struct hub *h, struct channel *c, uint32_t index)
+static void unwatch(struct hub *h, struct channel *c, uint32_t index)
 {
     struct watch *w = c->watch;
     for (uint32_t i = 0; w && i < w->n; i++)
@@ -301,6 +460,15 @@ void recovery_unwatch(struct hub *h, struct channel *c, uint32_t index)
         }
     if (w && !w->n)
         drop_watch(h, c);
+}
+
+void recovery_end(struct hub *h, struct channel *c, uint32_t index)
+{
+    struct cursor *cursor = h->cursors.n ? find_cursor(h, index, c) : NULL;
+    if (cursor)
+        drop_cursor(h, cursor);
+    else
+        unwatch(h, c, index);
 }
 
 void recovery_tell(struct hub *h, struct channel *c, const struct position *at)
@@ -331,16 +499,11 @@ void recovery_heard(struct hub *h, struct channel *c, const struct frame *frame,
     w->heard.offset = frame->offset;
     memcpy(w->heard.epoch, frame->epoch, sizeof w->heard.epoch);
     w->heard_us = h->now_us;
-    /* Clients take such a name for another client's event, and do not count it. */
-    bool is_hidden =
-        span_starts(span_of(frame->text + frame->name_at, frame->name_len), "\"client-");
-    if (is_hidden || frame->offset % CHECKPOINT_EVENTS == 0) {
+    if (is_hidden(frame) || frame->offset % CHECKPOINT_EVENTS == 0) {
         struct position at = w->heard;
         recovery_tell(h, c, &at);
     } else if (except != SLAB_NONE && is_counting(w, except)) {
-        struct frame *position = position_frame(c, &w->heard);
-        hub_send(h, except, frame_text(position));
-        frame_drop(position);
+        send_position(h, except, c, &w->heard);
     }
 }
 

@@ -53,6 +53,8 @@ READ(history_bytes, &hub_counts(s->hub)->history_bytes)
 READ(evicted, &hub_counts(s->hub)->histories_evicted)
 READ(recovered, &hub_counts(s->hub)->recovered)
 READ(unrecovered, &hub_counts(s->hub)->unrecovered)
+READ(overtaken, &hub_counts(s->hub)->overtaken)
+READ(cursors, &hub_counts(s->hub)->cursors)
 READ(frames, &hub_fanout_counts(s->hub)->frames_sent)
 READ(bytes, &hub_fanout_counts(s->hub)->bytes_sent)
 READ(writes, &hub_fanout_counts(s->hub)->writes)
@@ -81,6 +83,10 @@ static const struct gauge gauges[] = {
         read_recovered},
     {"not_recovered_total", "counter", "Subscriptions that were told that they could not",
         read_unrecovered},
+    {"overtaken_total", "counter",
+        "Subscriptions closed because what they were being given was no longer kept",
+        read_overtaken},
+    {"catching_up", "gauge", "Subscriptions that are being given what they missed", read_cursors},
     {"messages_out_total", "counter", "Frames for clients", read_frames},
     {"bytes_out_total", "counter", "Bytes of frames written to sockets", read_bytes},
     {"writes_total", "counter", "Write calls for frames", read_writes},

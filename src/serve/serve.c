@@ -417,7 +417,8 @@ static void close_decided(struct serve *s)
     static const enum close_reason reasons[] = {[HUB_TERMINATED] = CLOSE_TERMINATED,
         [HUB_SLOW] = CLOSE_SLOW_READER,
         [HUB_STALLED] = CLOSE_STALLED_READER,
-        [HUB_BROKEN] = CLOSE_BROKEN};
+        [HUB_BROKEN] = CLOSE_BROKEN,
+        [HUB_OVERTAKEN] = CLOSE_OVERTAKEN};
     uint32_t index;
     enum hub_closing why;
     while (hub_next_closing(s->hub, &index, &why))
