@@ -106,6 +106,12 @@ static bool check_whole(const struct config *c, struct err *err)
     return check_tls(c, err);
 }
 
+static bool check_store(const struct config *c, struct err *err)
+{
+    return c->store.path[0] || !config_needs_store(c) ||
+           err_set(err, 0, "apps.history: a durable rule needs a file: set store.path");
+}
+
 static bool load(struct loader *l, const struct config_args *args, struct err *err)
 {
     struct file *file = args->file ? file_open(args->file, err) : NULL;
@@ -118,6 +124,7 @@ static bool load(struct loader *l, const struct config_args *args, struct err *e
                    set_flags(l, args, err) && add_flag_apps(l, args, err) &&
                    env_apps(env, l, err) && (!file || file_apps(file, l, err)) &&
                    check_whole(l->config, err) && loader_finish_apps(l, err) &&
+                   check_store(l->config, err) &&
                    (!file || file_gateway(file, l, env, err));
     env_free(env);
     file_close(file);

@@ -60,14 +60,24 @@ static bool read_rewind(void *ctx, const struct pairs *p, struct err *err)
     return pairs_u32(p, 0, 100000, &IN(ctx)->rule.rewind, err);
 }
 
-/* What outlives the process is of a later version. */
+static bool read_meta_ttl(void *ctx, const struct pairs *p, struct err *err)
+{
+    return pairs_u32(p, 1, 365 * 86400, &IN(ctx)->rule.meta_ttl_s, err);
+}
+
 static bool read_durability(void *ctx, const struct pairs *p, struct err *err)
 {
-    (void)ctx;
+    static const char *const words[] = {
+        [DURABILITY_MEMORY] = "memory", [DURABILITY_ASYNC] = "async", [DURABILITY_ACK] = "ack"};
     if (!node_expect(p->file, p->value, YAML_SCALAR_NODE, p->path, err))
         return false;
-    return span_is(node_text(p->value), "memory") ||
-           pairs_refuse(p, err, "only 'memory' is supported by this version");
+    for (unsigned i = 0; i < COUNT_OF(words); i++) {
+        if (!span_is(node_text(p->value), words[i]))
+            continue;
+        IN(ctx)->rule.durability = (enum durability)i;
+        return true;
+    }
+    return pairs_refuse(p, err, "expected memory, async or ack");
 }
 
 /* A rule for several patterns is as many rules. */
@@ -99,7 +109,8 @@ static bool read_rule(
             .ttl_s = 3600,
             .recover_events = 1000,
             .recover_bytes = 1 << 20,
-            .rewind = 100}};
+            .rewind = 100,
+            .meta_ttl_s = 86400}};
     bool ok = group_read(group, f, node, &in, err) && add_rules(&in, f, node, err);
     for (size_t i = 0; i < in.n_patterns; i++)
         free(in.patterns[i]);
@@ -113,7 +124,7 @@ bool file_history(struct app *app, const struct pairs *p, struct err *err)
         {"channels", read_channels}, {"max_events", read_max_events}, {"max_bytes", read_max_bytes},
         {"ttl_s", read_ttl}, {"recover_max_events", read_recover_events},
         {"recover_max_bytes", read_recover_bytes}, {"rewind_max", read_rewind},
-        {"durability", read_durability}};
+        {"meta_ttl_s", read_meta_ttl}, {"durability", read_durability}};
     static const struct group group = {"apps.history.", parts, COUNT_OF(parts)};
     return node_is_null(p->value) || group_read_list(&group, p, app, read_rule, err);
 }

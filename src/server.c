@@ -21,6 +21,7 @@
 #include "gateway/tally.h"
 #include "net/listener.h"
 #include "notify.h"
+#include "scribe.h"
 #include "serve/once.h"
 #include "wire/socket_id.h"
 #include "worker.h"
@@ -40,6 +41,7 @@ struct server {
     struct house house;
     struct worker *workers;
     struct courier *courier;
+    struct scribe *scribe; // NULL = no store
     uint16_t port, tls_port;
     sigset_t signals;
 };
@@ -115,6 +117,14 @@ static bool start(struct server *v, struct err *err)
         return false;
     if (v->tls && !open_listeners(v, tls_fds, &v->tls_port, err))
         return false;
+    if (v->config->store.path[0]) {
+        v->scribe = scribe_open(v->config, &v->house, err);
+        if (!v->scribe)
+            return false;
+        v->house.record = scribe_post;
+        v->house.scribe = v->scribe;
+        v->house.store_counts = scribe_counts(v->scribe);
+    }
     v->house.workers = mem_zero(v->house.n_workers * sizeof(struct serve *));
     v->workers = mem_zero(v->house.n_workers * sizeof *v->workers);
     for (unsigned w = 0; w < v->house.n_workers; w++) {
@@ -130,6 +140,8 @@ static bool start(struct server *v, struct err *err)
     v->house.tell = courier_post;
     v->house.courier = v->courier;
     v->house.fact_counts = courier_counts(v->courier);
+    if (v->scribe)
+        scribe_start(v->scribe);
     for (unsigned w = 0; w < v->house.n_workers; w++)
         worker_start(&v->workers[w], v->house.workers[w]);
     return true;
@@ -178,6 +190,10 @@ static void warn_unchanged(const struct config *now, const struct config *next)
         log_event(LOG_WARN, "reload_needs_restart", "option=%s", "workers");
     if (now->tls.port != next->tls.port)
         log_event(LOG_WARN, "reload_needs_restart", "option=%s", "tls.port");
+    if (strcmp(now->store.path, next->store.path) != 0)
+        log_event(LOG_WARN, "reload_needs_restart", "option=%s", "store.path");
+    if (now->store.queue_bytes != next->store.queue_bytes)
+        log_event(LOG_WARN, "reload_needs_restart", "option=%s", "store.queue_bytes");
     if (now->webhooks.private_addresses != next->webhooks.private_addresses)
         log_event(LOG_WARN, "reload_needs_restart", "option=%s", "webhooks.private_addresses");
 }
@@ -202,6 +218,11 @@ static void reload(struct server *v)
     struct tls_context *tls = NULL;
     struct config *next = config_load(v->args, &err);
     notify_send("RELOADING=1");
+    if (next && !v->scribe && config_needs_store(next)) {
+        (void)err_set(&err, 0, "apps.history: a durable rule needs store.path when the server starts");
+        config_drop(next);
+        next = NULL;
+    }
     /* A TLS listener opens at start only, so only then can its certificate change. */
     if (next && v->tls && next->tls.cert && next->tls.key)
         tls = tls_context_new(next->tls.cert, next->tls.key, &err);
@@ -214,6 +235,8 @@ static void reload(struct server *v)
         log_setup(next->log.level, next->log.format);
         send_config(v, next, tls);
         courier_use(v->courier, next);
+        if (v->scribe)
+            scribe_use(v->scribe, next);
         config_drop(v->config);
         tls_context_drop(v->tls);
         v->config = next;
@@ -275,7 +298,11 @@ static void stop(struct server *v)
     for (unsigned w = 0; w < v->house.n_workers; w++)
         worker_join(&v->workers[w]);
     courier_leave_workers(v->courier);
+    if (v->scribe)
+        scribe_leave_workers(v->scribe);
     serve_free_all(&v->house);
+    scribe_stop(v->scribe);
+    v->scribe = NULL;
     uint64_t passed_ms = (clock_us() - from_us) / 1000;
     uint64_t window_ms = v->config->drain.window_ms;
     window_ms = window_ms > passed_ms ? window_ms - passed_ms : 0;

@@ -45,13 +45,22 @@ struct webhook {
     uint32_t batch_ms; // 0 = one event a request
 };
 
+/* What of a history outlives the process (docs/history.md). */
+enum durability {
+    DURABILITY_MEMORY, // nothing
+    DURABILITY_ASYNC,  // what was stored before a crash; an event is delivered at once
+    DURABILITY_ACK     // everything: an event is stored before anybody hears it
+};
+
 /* How long the events of some channels are kept, and how many of them a client that comes back
  * may be given. */
 struct history_rule {
     char *pattern; // of channels; '*' stands for any characters
     uint32_t max_events, max_bytes, ttl_s;
     uint32_t recover_events, recover_bytes;
-    uint32_t rewind; // events for who asks for the last ones
+    uint32_t rewind;     // events for who asks for the last ones
+    uint32_t meta_ttl_s; // how long a stream without events keeps its numbers
+    enum durability durability;
 };
 
 struct app {

@@ -299,6 +299,8 @@ void channel_answer_subscribe(struct hub *h, struct channel *c, struct letter *l
 enum hub_result channel_subscribe(struct hub *h, struct letter *l, bool is_mail)
 {
     struct channel *c = channel_need(h, l);
+    if (l->recovery.is_asked && stream_hold_subscriber(h, c, l, is_mail))
+        return HUB_WAIT;
     if (c->traits & CHANNEL_PRESENCE) {
         if (presence_join(h, c, l, is_mail))
             return HUB_WAIT;
@@ -370,26 +372,48 @@ bool hub_is_occupied(const struct hub *h, uint32_t app, struct span channel)
     return c && c->n_subscribers > 0 && !c->is_settling;
 }
 
-void channel_publish(struct hub *h, struct letter *l)
+/* It has its offset, if it is to have one. */
+static void say(struct hub *h, struct channel *c, struct letter *l)
 {
     counter_add(&h->counts.events, 1);
-    struct channel *c = channel_find(h, l->app, l->channel, l->hash);
-    const struct app *app = hub_app(h, l->app);
-    bool is_kept = (l->traits & CHANNEL_CACHE) || (app->n_history && app_history(app, l->channel));
-    if (!c && is_kept)
-        c = channel_need(h, l);
     count_for(c, l);
     if (!c)
         return; // nobody would notice: no channel is made for it
-    if (app->n_history)
-        recovery_accept(h, c, l);
     if (l->traits & CHANNEL_CACHE)
         remember(h, c, l->frame);
     note_parity(h, c);
     channel_deliver(h, c, l->frame, l->session);
 }
 
-void channel_ask(struct hub *h, struct letter *l)
+enum hub_result channel_publish(struct hub *h, struct letter *l, bool is_mail)
+{
+    struct channel *c = channel_find(h, l->app, l->channel, l->hash);
+    const struct app *app = hub_app(h, l->app);
+    bool is_kept = (l->traits & CHANNEL_CACHE) || (app->n_history && app_history(app, l->channel));
+    if (!c && is_kept)
+        c = channel_need(h, l);
+    enum stream_result result =
+        c && app->n_history ? stream_accept(h, c, l, is_mail) : STREAM_TAKEN;
+    if (result == STREAM_TAKEN)
+        say(h, c, l);
+    return result == STREAM_LATER ? HUB_WAIT : HUB_DONE;
+}
+
+void channel_stored(struct hub *h, const struct letter *l)
+{
+    struct letter *said = stream_stored(h, l);
+    if (!said)
+        return;
+    struct channel *c = channel_find(h, l->app, l->channel, l->hash);
+    if (said->mail.kind == LETTER_PUBLISH)
+        say(h, c, said);
+    else
+        question_purged(said);
+    hub_answer(h, said, LETTER_ANSWER, true);
+    stream_said(h, c);
+}
+
+enum hub_result channel_ask(struct hub *h, struct letter *l, bool is_mail)
 {
     struct channel *c = channel_find(h, l->app, l->channel, l->hash);
     frame_drop(l->frame);
@@ -404,16 +428,13 @@ void channel_ask(struct hub *h, struct letter *l)
             memcpy(l->cached->text, out.p, out.len);
         buf_fini(&out);
     } else if (l->info & INFO_HISTORY) {
-        struct buf out = {0};
-        recovery_add_state(h, c, &out);
-        l->cached = frame_new(out.len);
-        memcpy(l->cached->text, out.p, out.len);
-        buf_fini(&out);
+        return question_state(h, c, l, is_mail);
     } else if (c && (l->info & INFO_CACHE)) {
         l->cached = recall(h, c);
         if (l->cached)
             l->ttl_s = (uint32_t)((c->cached->expires_us - h->now_us + 999999) / 1000000);
     }
+    return HUB_DONE;
 }
 
 static void describe(const struct channel *c, unsigned info, struct buf *out)

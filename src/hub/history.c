@@ -17,9 +17,10 @@ static void draw_epoch(char out[EPOCH_CHARS + 1])
     out[EPOCH_CHARS] = '\0';
 }
 
-struct history *history_new(uint64_t now_us)
+struct history *history_new(const struct history_rule *rule, uint64_t now_us)
 {
     struct history *s = mem_zero(sizeof *s);
+    s->rule = rule;
     draw_epoch(s->top.epoch);
     s->used_us = now_us;
     return s;
@@ -40,7 +41,7 @@ static void drop_oldest(struct history *s)
     s->n--;
 }
 
-static void clear(struct history *s)
+void history_clear(struct history *s)
 {
     while (s->n)
         drop_oldest(s);
@@ -53,7 +54,7 @@ void history_free(struct history *s)
 {
     if (!s)
         return;
-    clear(s);
+    history_clear(s);
     free(s);
 }
 
@@ -69,11 +70,25 @@ static void grow(struct history *s)
     s->cap = cap;
 }
 
-uint64_t history_append(struct history *s, const struct history_rule *rule, struct frame *frame,
-    uint64_t now_us, int64_t wall_ms)
+/* Of a durable stream the ring has what a client may be given back; the store has the rest. */
+static uint32_t ring_events(const struct history_rule *rule)
 {
-    history_expire(s, rule, now_us);
-    while (s->n && (s->n >= rule->max_events || s->bytes + frame->len > rule->max_bytes))
+    uint32_t most = rule->recover_events > rule->rewind ? rule->recover_events : rule->rewind;
+    return rule->durability && most < rule->max_events ? most : rule->max_events;
+}
+
+static uint32_t ring_bytes(const struct history_rule *rule)
+{
+    bool is_less = rule->durability && rule->recover_bytes < rule->max_bytes;
+    return is_less ? rule->recover_bytes : rule->max_bytes;
+}
+
+uint64_t history_append(
+    struct history *s, struct frame *frame, uint64_t now_us, int64_t wall_ms)
+{
+    history_expire(s, now_us);
+    while (s->n &&
+           (s->n >= ring_events(s->rule) || s->bytes + frame->len > ring_bytes(s->rule)))
         drop_oldest(s);
     if (s->n == s->cap)
         grow(s);
@@ -85,20 +100,36 @@ uint64_t history_append(struct history *s, const struct history_rule *rule, stru
     return ++s->top.offset;
 }
 
-void history_expire(struct history *s, const struct history_rule *rule, uint64_t now_us)
+bool history_prepend(struct history *s, const struct history_event *e, uint64_t offset)
 {
-    uint64_t ttl_us = (uint64_t)rule->ttl_s * 1000000U;
+    if (!offset || offset + 1 != history_oldest(s) || s->n >= ring_events(s->rule) ||
+        s->bytes + e->frame->len > ring_bytes(s->rule))
+        return false;
+    if (s->n == s->cap)
+        grow(s);
+    s->first = (s->first + s->cap - 1) % s->cap;
+    s->n++;
+    frame_hold(e->frame);
+    *event_at(s, 0) = *e;
+    s->bytes += e->frame->len;
+    return true;
+}
+
+void history_expire(struct history *s, uint64_t now_us)
+{
+    uint64_t ttl_us = s->rule ? (uint64_t)s->rule->ttl_s * 1000000U : 0;
     while (s->n && now_us - event_at(s, 0)->at_us >= ttl_us)
         drop_oldest(s);
     if (!s->n && s->ring)
-        clear(s);
+        history_clear(s);
 }
 
 void history_reset(struct history *s)
 {
-    clear(s);
+    history_clear(s);
     draw_epoch(s->top.epoch);
-    s->top.offset = 0;
+    s->top.offset = s->sent = 0;
+    s->stored_from = 1;
 }
 
 uint64_t history_oldest(const struct history *s)
@@ -122,17 +153,20 @@ const char *history_word(enum history_verdict verdict)
     return words[verdict];
 }
 
-enum history_verdict history_check(
-    const struct history *s, const struct history_rule *rule, const struct position *at)
+enum history_verdict history_check(const struct history *s, const struct position *at)
 {
+    const struct history_rule *rule = s->rule;
     uint64_t bytes = 0;
     if (strcmp(at->epoch, s->top.epoch) != 0)
         return HISTORY_EPOCH_CHANGED;
     if (at->offset > s->top.offset)
         return HISTORY_AHEAD;
+    bool is_many = s->top.offset - at->offset > rule->recover_events;
+    if (is_many && s->tier == TIER_STORED && at->offset + 1 >= s->stored_from)
+        return HISTORY_TOO_MANY; // it is there, but not in the ring
     if (at->offset + 1 < history_oldest(s))
         return HISTORY_EXPIRED;
-    if (s->top.offset - at->offset > rule->recover_events)
+    if (is_many)
         return HISTORY_TOO_MANY;
     for (uint64_t offset = at->offset + 1; offset <= s->top.offset; offset++)
         bytes += history_at(s, offset)->frame->len;

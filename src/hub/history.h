@@ -10,6 +10,7 @@
 
 #include "base/base.h"
 #include "base/frame.h"
+#include "base/mail.h"
 #include "hub/app.h"
 
 enum { EPOCH_CHARS = 12 };
@@ -25,24 +26,51 @@ struct history_event {
     uint64_t at_us;      // the same, monotonic
 };
 
+enum history_tier {
+    TIER_MEMORY,  // the ring is all there is
+    TIER_OPENING, // what the store has is not known yet
+    TIER_STORED,  // every offset is in the store or on its way there; the ring has the last ones
+    TIER_APART    // its rule is a durable one, but the store has failed: as MEMORY for now
+};
+
+/* Letters in the order in which they came. */
+struct line {
+    struct mail *first, *last;
+};
+
 struct history {
-    struct position top; // of the newest event; offset 0 before the first
+    const struct history_rule *rule; // NULL = a reload has taken it away
+    enum history_tier tier;
+    bool is_filling;      // the store has been asked for events that the ring has dropped
+    struct line waiting;  // until what the store has is known
+    struct line unsaid;   // on their way to the store: said when they are there
+    uint64_t sent;        // the offset of the last of these; the top's when there are none
+    uint64_t stored_from; // the store has nothing older
+    struct position top;  // of the newest event; offset 0 before the first
     struct history_event *ring;
     uint32_t first, n, cap; // of the ring
     uint64_t bytes;         // of the frames
     uint64_t used_us;       // when anybody last wanted anything of it
 };
 
-struct history *history_new(uint64_t now_us);
+struct history *history_new(const struct history_rule *rule, uint64_t now_us);
 void history_free(struct history *s); // NULL is fine
 
-/* Takes the next offset for the event, and keeps it as long as the rule says.  A reference of
- * frame is taken. */
-uint64_t history_append(struct history *s, const struct history_rule *rule, struct frame *frame,
-    uint64_t now_us, int64_t wall_ms);
+/* Takes the next offset for the event, and keeps it as long as the rule says, or in the ring of
+ * a durable stream as long as a client that comes back may ask for it.  A reference of frame is
+ * taken. */
+uint64_t history_append(
+    struct history *s, struct frame *frame, uint64_t now_us, int64_t wall_ms);
 
-/* Lets go of what is older than the rule allows. */
-void history_expire(struct history *s, const struct history_rule *rule, uint64_t now_us);
+/* Lets go of what is older than the rule allows; without a rule, of everything. */
+void history_expire(struct history *s, uint64_t now_us);
+
+/* Puts an event before the oldest in the ring.  False when it is no neighbour of that, or there
+ * is no room for it.  A reference of frame is taken. */
+bool history_prepend(struct history *s, const struct history_event *e, uint64_t offset) MUST_CHECK;
+
+/* Lets go of the ring; positions stay good. */
+void history_clear(struct history *s);
 
 /* Forgets everything; positions of before are worth nothing. */
 void history_reset(struct history *s);
@@ -63,8 +91,7 @@ enum history_verdict {
 const char *history_word(enum history_verdict verdict);
 
 /* Can who was at that position go on? */
-enum history_verdict history_check(
-    const struct history *s, const struct history_rule *rule, const struct position *at);
+enum history_verdict history_check(const struct history *s, const struct position *at);
 
 /* "EPOCH:OFFSET"; false when the text is none. */
 bool position_read(struct span text, struct position *out) MUST_CHECK;

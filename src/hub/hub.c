@@ -27,6 +27,7 @@ struct hub *hub_new(const struct hub_setup *setup)
     struct hub *h = mem_zero(sizeof *h);
     h->setup = *setup;
     h->last_fact = &h->facts;
+    h->store.is_up = setup->store != NULL;
     fanout_init(&h->fanout, setup->outboxes, &setup->limits);
     return h;
 }
@@ -44,9 +45,10 @@ void hub_free(struct hub *h)
 {
     if (!h)
         return;
-    h->now_us = UINT64_MAX; // every cached event has expired, and every history
+    h->now_us = UINT64_MAX; // every cached event has expired
+    h->is_ending = true;
     channel_expire_caches(h);
-    recovery_tick(h);
+    stream_tick(h);
     channel_send_counts(h);
     channel_release_idle(h);
     ENSURE(h->channels.n == 0 && h->users.n == 0 && h->cursors.n == 0);
@@ -80,6 +82,7 @@ void hub_use_apps(struct hub *h, const struct app *apps, size_t n)
     h->n_apps = slots;
     for (size_t i = 0; i < n; i++)
         h->apps[apps[i].slot] = &apps[i];
+    stream_use_rules(h);
 }
 
 void hub_use_limits(struct hub *h, const struct fanout_limits *limits)
@@ -484,6 +487,7 @@ void hub_tick(struct hub *h)
 {
     channel_send_counts(h);
     channel_expire_caches(h);
+    stream_tick(h);
     recovery_tick(h);
 }
 

@@ -52,6 +52,15 @@ enum letter_kind {
     LETTER_POSITION, // home to a worker with subscribers: where the stream is now; no answer
     LETTER_MORE,     // a subscriber that is behind: what comes behind position?
     LETTER_REPLAY,   // its answer
+    LETTER_STORE,    // home to the store: an event
+    LETTER_OPEN,     // what is there of this stream?
+    LETTER_RESET,    // another epoch
+    LETTER_RULE,     // other limits; no answer
+    LETTER_READ,     // a page of history; answered to who asked for it
+    LETTER_STORED,   // the store to a home: an event or a reset that is owed an answer is there
+    LETTER_OPENED,   // this is there
+    LETTER_LOST,     // this stream is not what the home thinks it is
+    LETTER_STORE_UP, // to all: the store works (flag), or it does not
     LETTER_PUBLISH,  // from here on: asked by the HTTP API, answered to it
     LETTER_TERMINATE,
     LETTER_ASK_CHANNEL,
@@ -67,7 +76,8 @@ enum letter_result {
     LETTER_OK,
     LETTER_FULL,
     LETTER_DISABLED, // history: no rule fits the channel
-    LETTER_GONE      // history: that epoch is no more
+    LETTER_GONE,     // history: that epoch is no more
+    LETTER_UNSTORED  // the store failed: nothing has happened
 };
 
 /* Which counts an asker wants. */
@@ -76,7 +86,8 @@ enum {
     INFO_SUBSCRIPTIONS = 2,
     INFO_CACHE = 4,
     INFO_POSITION = 8, // of the event that was published
-    INFO_HISTORY = 16
+    INFO_HISTORY = 16,
+    INFO_FILLED = 32 // SUBSCRIBE: the store has been asked for what was missed
 };
 
 /* What a subscriber says of recovery (history 3.2). */
@@ -96,6 +107,15 @@ struct replay {
     struct position upto; // of the last frame
     uint32_t n;
     struct frame *frames[]; // held
+};
+
+/* What the store has of a stream; the newest of its events. */
+struct found {
+    bool is_whole; // else it needs another epoch
+    struct position top;
+    uint64_t oldest; // offset that is kept
+    uint32_t n;
+    struct history_event events[]; // frames held; contiguous up to top
 };
 
 /* A question for a channel's history; travels as bytes in info_json. */
@@ -120,15 +140,18 @@ struct letter {
     struct session_ref session; // who asked, or who is left out
     uint32_t request[3];        // whose HTTP request: conn index, its serial, which item of it
     struct span channel;
-    struct span user;         // user id
-    struct span info_json;    // presence: user_info, as JSON
+    struct span user;         // user id; the app's id, to the store
+    struct span info_json;    // presence: user_info, as JSON.  A rule or a question, as bytes
     struct frame *frame;      // event; SUBSCRIBED: the success frame of a presence channel
     struct frame *cached;     // SUBSCRIBED: what the cache channel holds.  Answers: JSON text
     struct position position; // PUBLISH: what the event got.  POSITION, MORE
     struct recovery recovery; // SUBSCRIBE
     struct replay *replay;    // SUBSCRIBED, when recovery was asked, and REPLAY; owned
     uint32_t n_users, n_subscriptions;
-    uint32_t ttl_s; // of the cached event
+    uint32_t ttl_s;      // of the cached event
+    uint32_t era;        // to and from the store: how often it had failed
+    int64_t time_ms;     // STORE and RESET: wall time
+    struct found *found; // OPENED; owned
 };
 
 struct hub_counts {
@@ -145,6 +168,8 @@ struct hub_counts {
     struct counter histories_evicted; // forgotten because all together were too much
     struct counter recovered;         // subscriptions that went on where they were
     struct counter unrecovered;       // and that were told that they could not
+    struct counter unstored;          // events that were refused because they could not be stored
+    struct counter store_refused;     // not posted to the store: too much was waiting there
     struct counter overtaken;         // closed: what they were being given was gone
     struct counter cursors;           // subscriptions that are still being given it
     struct counter legacy_events;     // events of channels that legacy clients hear
@@ -158,6 +183,9 @@ struct hub_setup {
     struct fanout_limits limits;
     /* Mails to another worker's hub; takes the letter. */
     void (*post)(void *ctx, unsigned to, struct mail *letter);
+    /* Mails to the store; takes the letter, unless too much waits there: then false.  Only a
+     * LETTER_STORE may be refused.  NULL = there is no store, and no durable rule. */
+    bool (*store)(void *ctx, struct mail *letter);
     void *ctx;
 };
 

@@ -95,6 +95,11 @@ struct hub {
     struct pile due;        // channels whose count is to be sent
     struct pile caches;     // channels with a cached event
     struct pile histories;  // channels with a stream
+    struct {
+        bool is_up;
+        uint32_t era; // how often it has failed
+    } store;
+    bool is_ending;         // hub_free: nobody comes back
     struct pile watched;    // channels with a watch
     struct map cursors;
     uint64_t history_bytes; // at most
@@ -175,20 +180,59 @@ enum hub_result channel_subscribe(struct hub *h, struct letter *l, bool is_mail)
 void channel_answer_subscribe(struct hub *h, struct channel *c, struct letter *l, bool is_mail);
 void channel_unsubscribe(struct hub *h, const struct letter *l);
 void channel_client_event(struct hub *h, struct letter *l);
-void channel_publish(struct hub *h, struct letter *l);
-void channel_ask(struct hub *h, struct letter *l);
+enum hub_result channel_publish(struct hub *h, struct letter *l, bool is_mail);
+void channel_stored(struct hub *h, const struct letter *l); // STORED
+enum hub_result channel_ask(struct hub *h, struct letter *l, bool is_mail);
 void channel_ask_all(struct hub *h, struct letter *l);
 void channel_send_counts(struct hub *h);
 void channel_expire_caches(struct hub *h);
 
-/* --- recovery --- */
+/* --- streams --- */
 
 /* The channel's stream, made when a rule wants one; NULL = nothing is kept. */
-struct history *recovery_history(
-    struct hub *h, struct channel *c, const struct history_rule **rule);
+struct history *stream_need(struct hub *h, struct channel *c);
 
-/* Gives the event its offset, if the channel has a stream. */
-void recovery_accept(struct hub *h, struct channel *c, struct letter *l);
+/* Waits for the store, with this letter: true, and it is taken or copied.  A subscriber that
+ * counts, or a request (PUBLISH, or about history). */
+bool stream_hold_subscriber(struct hub *h, struct channel *c, struct letter *l, bool is_mail);
+bool stream_hold(struct hub *h, struct letter *l, bool is_mail);
+
+enum stream_result {
+    STREAM_TAKEN,  // it has its offset, if the channel has a stream: say it
+    STREAM_LATER,  // when it is stored; the letter is taken or copied
+    STREAM_REFUSED // never; l->result says why
+};
+enum stream_result stream_accept(struct hub *h, struct channel *c, struct letter *l, bool is_mail);
+
+/* STORED: the letter that waited for it, which is the caller's to act upon and to answer, and
+ * then to call stream_said.  NULL when none does. */
+struct letter *stream_stored(struct hub *h, const struct letter *l);
+void stream_said(struct hub *h, struct channel *c);
+
+/* Another epoch begins: whoever counts is told.  is_owed: the store is to answer. */
+void stream_begin_again(struct hub *h, struct channel *c, bool is_owed);
+
+/* A purge.  DONE: l->position is the new one.  WAIT: it will be, once that is stored. */
+enum hub_result stream_purge(struct hub *h, struct channel *c, struct letter *l, bool is_mail);
+
+void stream_opened(struct hub *h, const struct letter *l);      // OPENED
+void stream_lost(struct hub *h, const struct letter *l);        // LOST
+void stream_store_state(struct hub *h, const struct letter *l); // STORE_UP
+void stream_use_rules(struct hub *h); // after a reload
+void stream_expire(struct hub *h, struct history *s);
+void stream_tick(struct hub *h); // retention; about once a second
+
+/* --- questions about history --- */
+
+/* DONE: the answer is in l->cached.  WAIT: the store will answer, or an answer is owed; l is
+ * taken when it is mail. */
+enum hub_result question_ask(struct hub *h, struct letter *l, bool is_mail);
+enum hub_result question_purge(struct hub *h, struct letter *l, bool is_mail);
+enum hub_result question_state(
+    struct hub *h, const struct channel *c, struct letter *l, bool is_mail);
+void question_purged(struct letter *l); // l->position is the new one: writes the answer
+
+/* --- recovery --- */
 
 /* What one who subscribes so is to be told; the caller's. */
 struct replay *recovery_replay(struct hub *h, struct channel *c, const struct recovery *asked);
@@ -210,10 +254,7 @@ void recovery_replayed(struct hub *h, const struct letter *l);     // REPLAY
 void recovery_heard(struct hub *h, struct channel *c, const struct frame *frame, uint32_t except);
 void recovery_tell(struct hub *h, struct channel *c, const struct position *at);
 
-void recovery_ask(struct hub *h, struct letter *l);
-void recovery_purge(struct hub *h, struct letter *l);
-void recovery_add_state(struct hub *h, const struct channel *c, struct buf *out);
-void recovery_tick(struct hub *h); // retention and checkpoints, about once a second
+void recovery_tick(struct hub *h); // checkpoints; about once a second
 
 /* --- presence --- */
 

@@ -27,7 +27,7 @@ struct letter *letter_copy(const struct letter *l)
 {
     size_t bytes = sizeof *l + l->channel.len + l->user.len + l->info_json.len;
     struct letter *copy = mem_alloc(bytes);
-    ENSURE(!l->replay); // which only an answer on its way has
+    ENSURE(!l->replay && !l->found); // which only an answer on its way has
     *copy = *l;
     char *at = (char *)(copy + 1);
     move_span(&copy->channel, &at);
@@ -40,6 +40,13 @@ struct letter *letter_copy(const struct letter *l)
     return copy;
 }
 
+static void found_free(struct found *found)
+{
+    for (uint32_t i = 0; found && i < found->n; i++)
+        frame_drop(found->events[i].frame);
+    free(found);
+}
+
 void letter_free(struct letter *letter)
 {
     if (!letter)
@@ -47,6 +54,7 @@ void letter_free(struct letter *letter)
     frame_drop(letter->frame);
     frame_drop(letter->cached);
     replay_free(letter->replay);
+    found_free(letter->found);
     free(letter);
 }
 
@@ -102,25 +110,30 @@ static void handle(struct hub *h, struct letter *l, bool is_mail)
     case LETTER_REPLAY:
         recovery_replayed(h, l);
         break;
-    case LETTER_ASK_HISTORY:
-        recovery_ask(h, l);
+    case LETTER_STORED:
+        channel_stored(h, l);
         break;
-    case LETTER_PURGE:
-        recovery_purge(h, l);
+    case LETTER_OPENED:
+        stream_opened(h, l);
         break;
-    case LETTER_PUBLISH:
-        channel_publish(h, l);
+    case LETTER_LOST:
+        stream_lost(h, l);
         break;
+    case LETTER_STORE_UP:
+        stream_store_state(h, l);
+        break;
+    case LETTER_PUBLISH: // requests: handle_request
     case LETTER_TERMINATE:
-        user_terminate(h, l);
-        break;
     case LETTER_ASK_CHANNEL:
     case LETTER_ASK_USERS:
-        channel_ask(h, l);
-        break;
     case LETTER_ASK_CHANNELS:
-        channel_ask_all(h, l);
-        break;
+    case LETTER_ASK_HISTORY:
+    case LETTER_PURGE:
+    case LETTER_STORE: // to the store
+    case LETTER_OPEN:
+    case LETTER_RESET:
+    case LETTER_RULE:
+    case LETTER_READ:
     case LETTER_SUBSCRIBE: // these answer by themselves, perhaps later
     case LETTER_MORE:
     case LETTER_SIGNIN:
@@ -131,6 +144,29 @@ static void handle(struct hub *h, struct letter *l, bool is_mail)
         ENSURE(!is_mail);
         break;
     }
+}
+
+/* WAIT: the letter is kept, or a copy of it, and an answer will be mailed. */
+static enum hub_result handle_request(struct hub *h, struct letter *l, bool is_mail)
+{
+    enum letter_kind kind = (enum letter_kind)l->mail.kind;
+    bool is_of_stream = kind == LETTER_PUBLISH || kind == LETTER_ASK_HISTORY ||
+                        kind == LETTER_PURGE || (l->info & INFO_HISTORY);
+    if (is_of_stream && stream_hold(h, l, is_mail))
+        return HUB_WAIT;
+    if (kind == LETTER_PUBLISH)
+        return channel_publish(h, l, is_mail);
+    if (kind == LETTER_ASK_HISTORY)
+        return question_ask(h, l, is_mail);
+    if (kind == LETTER_PURGE)
+        return question_purge(h, l, is_mail);
+    if (kind == LETTER_TERMINATE)
+        user_terminate(h, l);
+    else if (kind == LETTER_ASK_CHANNELS)
+        channel_ask_all(h, l);
+    else
+        return channel_ask(h, l, is_mail);
+    return HUB_DONE;
 }
 
 void hub_tell(struct hub *h, unsigned to, struct letter *l)
@@ -144,7 +180,8 @@ void hub_tell(struct hub *h, unsigned to, struct letter *l)
 void hub_answer(struct hub *h, struct letter *l, enum letter_kind kind, bool is_mail)
 {
     l->mail.kind = kind;
-    if (l->from != h->setup.worker) {
+    /* What a request gets goes by mail even here: who asked has gone on meanwhile. */
+    if (l->from != h->setup.worker || kind == LETTER_ANSWER) {
         post(h, l->from, is_mail ? l : letter_copy(l));
         return;
     }
@@ -156,10 +193,8 @@ void hub_answer(struct hub *h, struct letter *l, enum letter_kind kind, bool is_
 enum hub_result hub_ask_worker(struct hub *h, unsigned worker, struct letter *ask)
 {
     ask->from = (uint16_t)h->setup.worker;
-    if (worker == h->setup.worker) {
-        handle(h, ask, false);
-        return HUB_DONE;
-    }
+    if (worker == h->setup.worker)
+        return handle_request(h, ask, false);
     post(h, worker, letter_copy(ask));
     return HUB_WAIT;
 }
@@ -193,11 +228,11 @@ void hub_receive(struct hub *h, struct letter *l)
     } else if (kind == LETTER_SUBSCRIBED) {
         hub_receive_answer(h, l, true);
         letter_free(l);
+    } else if (kind >= LETTER_PUBLISH) {
+        if (handle_request(h, l, true) == HUB_DONE)
+            hub_answer(h, l, LETTER_ANSWER, true);
     } else {
         handle(h, l, true);
-        if (kind >= LETTER_PUBLISH)
-            hub_answer(h, l, LETTER_ANSWER, true);
-        else
-            letter_free(l);
+        letter_free(l);
     }
 }

@@ -1,4 +1,4 @@
-/* History at a channel's home, and subscribers that come back for what they missed. */
+/* Subscribers that count offsets, and come back for what they missed. */
 #include "base/base.h"
 
 #include "hub/hub_priv.h"
@@ -15,96 +15,7 @@ enum {
     PIECE_BYTES = 64 * 1024 // of events that a subscriber is given at a time
 };
 
-/* --- streams --------------------------------------------------------------------------------------- */
-
-struct history *recovery_history(struct hub *h, struct channel *c, const struct history_rule **rule)
-{
-    const struct app *app = hub_app(h, c->app);
-    *rule = app->n_history ? app_history(app, channel_name(c)) : NULL;
-    if (!*rule)
-        return NULL;
-    if (!c->history) {
-        c->history = history_new(h->now_us);
-        pile_push(&h->histories, c);
-        counter_add(&h->counts.histories, 1);
-    }
-    return c->history;
-}
-
-/* What the stream holds has changed from what it was. */
-static void count_change(struct hub *h, const struct history *s, uint32_t n, uint64_t bytes)
-{
-    if (s->n >= n)
-        counter_add(&h->counts.history_events, s->n - n);
-    else
-        counter_sub(&h->counts.history_events, n - s->n);
-    if (s->bytes >= bytes)
-        counter_add(&h->counts.history_bytes, s->bytes - bytes);
-    else
-        counter_sub(&h->counts.history_bytes, bytes - s->bytes);
-}
-
-/* Another epoch begins: whoever counts is told. */
-static void begin_again(struct hub *h, struct channel *c)
-{
-    struct history *s = c->history;
-    uint32_t n = s->n;
-    uint64_t bytes = s->bytes;
-    history_reset(s);
-    count_change(h, s, n, bytes);
-    recovery_tell(h, c, &s->top);
-    struct letter told = {.mail.kind = LETTER_POSITION,
-        .app = c->app,
-        .hash = c->node.hash,
-        .channel = channel_name(c),
-        .position = s->top};
-    for (unsigned w = 0; c->interest && w < h->setup.n_workers; w++)
-        if (c->interest[w] && w != h->setup.worker)
-            hub_tell(h, w, &told);
-}
-
-/* All histories together are too much: the one that was wanted least lately is forgotten, but
- * not the one that grows now.  Rare, so a look at each is fine. */
-static void evict(struct hub *h, const struct channel *growing)
-{
-    while (counter_get(&h->counts.history_bytes) > h->history_bytes) {
-        struct channel *oldest = NULL;
-        for (uint32_t i = 0; i < h->histories.n; i++) {
-            struct channel *c = h->histories.items[i];
-            if (c != growing && c->history->n &&
-                (!oldest || c->history->used_us < oldest->history->used_us))
-                oldest = c;
-        }
-        if (!oldest)
-            return; // its own rule bounds it
-        begin_again(h, oldest);
-        counter_add(&h->counts.histories_evicted, 1);
-    }
-}
-
-void recovery_accept(struct hub *h, struct channel *c, struct letter *l)
-{
-    const struct history_rule *rule;
-    struct history *s = recovery_history(h, c, &rule);
-    if (!s)
-        return;
-    uint32_t n = s->n;
-    uint64_t bytes = s->bytes;
-    l->frame->offset = s->top.offset + 1;
-    memcpy(l->frame->epoch, s->top.epoch, sizeof s->top.epoch);
-    history_append(s, rule, l->frame, h->now_us, h->fanout.wall_ms);
-    l->position = s->top;
-    count_change(h, s, n, bytes);
-    evict(h, c);
-}
-
-static void expire(struct hub *h, struct history *s, const struct history_rule *rule)
-{
-    uint32_t n = s->n;
-    uint64_t bytes = s->bytes;
-    history_expire(s, rule, h->now_us);
-    count_change(h, s, n, bytes);
-}
+/* --- frames ------------------------------------------------------------------------------------------ */
 
 static void add_position(struct buf *out, const struct position *at)
 {
@@ -161,10 +72,10 @@ static struct replay *take_behind(const struct history *s, uint64_t offset)
     return r;
 }
 
-static struct replay *resume(struct hub *h, const struct history *s,
-    const struct history_rule *rule, const struct position *from)
+static struct replay *resume(
+    struct hub *h, const struct history *s, const struct position *from)
 {
-    enum history_verdict verdict = history_check(s, rule, from);
+    enum history_verdict verdict = history_check(s, from);
     if (verdict == HISTORY_WHOLE) {
         struct replay *r = take_behind(s, from->offset);
         r->is_recovered = true;
@@ -188,9 +99,10 @@ static struct replay *resume(struct hub *h, const struct history *s,
 }
 
 /* The offset behind which a newcomer begins. */
-static uint64_t rewound(const struct hub *h, const struct history *s,
-    const struct history_rule *rule, const struct recovery *asked)
+static uint64_t rewound(
+    const struct hub *h, const struct history *s, const struct recovery *asked)
 {
+    const struct history_rule *rule = s->rule;
     uint64_t bytes = 0;
     uint64_t at = s->top.offset;
     uint64_t since_us = h->now_us - (uint64_t)asked->rewind_s * 1000000U;
@@ -209,19 +121,18 @@ static uint64_t rewound(const struct hub *h, const struct history *s,
 
 struct replay *recovery_replay(struct hub *h, struct channel *c, const struct recovery *asked)
 {
-    const struct history_rule *rule;
-    struct history *s = recovery_history(h, c, &rule);
+    struct history *s = stream_need(h, c);
     if (!s) {
         struct replay *none = new_replay(0);
         none->is_last = true;
         buf_add_str(&none->told, "{\"recovered\":false,\"reason\":\"disabled\"}");
         return none;
     }
-    expire(h, s, rule);
+    stream_expire(h, s);
     s->used_us = h->now_us;
     if (asked->from.epoch[0])
-        return resume(h, s, rule, &asked->from);
-    uint64_t from = rewound(h, s, rule, asked);
+        return resume(h, s, &asked->from);
+    uint64_t from = rewound(h, s, asked);
     struct replay *r = take_behind(s, from);
     struct position base = s->top;
     base.offset = from;
@@ -507,174 +418,10 @@ void recovery_heard(struct hub *h, struct channel *c, const struct frame *frame,
     }
 }
 
-/* --- questions ------------------------------------------------------------------------------------------ */
-
-void recovery_add_state(struct hub *h, const struct channel *c, struct buf *out)
-{
-    const struct history *s = c ? c->history : NULL;
-    const struct history_rule *rule = c ? app_history(hub_app(h, c->app), channel_name(c)) : NULL;
-    if (!s || !rule) {
-        buf_add_str(out, "null");
-        return;
-    }
-    buf_addf(out, "{\"epoch\":\"%s\",\"oldest\":%llu,\"newest\":%llu,\"bytes\":%llu,\"ttl_s\":%u}",
-        s->top.epoch, (unsigned long long)history_oldest(s), (unsigned long long)s->top.offset,
-        (unsigned long long)s->bytes, rule->ttl_s);
-}
-
-static void add_item(struct buf *out, const struct history *s, uint64_t offset)
-{
-    const struct history_event *e = history_at(s, offset);
-    const struct frame *f = e->frame;
-    buf_addf(out, "%s{\"id\":\"%s:%llu\",\"offset\":%llu,\"name\":%.*s,\"data\":",
-        out->p[out->len - 1] == '[' ? "" : ",", s->top.epoch, (unsigned long long)offset,
-        (unsigned long long)offset, (int)f->name_len, f->text + f->name_at);
-    if (f->data_len)
-        buf_add_span(out, frame_data(f));
-    else
-        buf_add_str(out, "null");
-    buf_addf(out, ",\"time_ms\":%lld}", (long long)e->time_ms);
-}
-
-/* The offsets that the question leaves, from *low to *high; is_cut: retention took some. */
-static bool bound(
-    const struct history *s, const struct history_query *q, uint64_t *low, uint64_t *high)
-{
-    uint64_t oldest = history_oldest(s);
-    *low = q->has_since ? q->since.offset + 1 : 1;
-    *high = q->has_until && q->until.offset < s->top.offset ? q->until.offset : s->top.offset;
-    bool is_cut = *low < oldest;
-    if (is_cut)
-        *low = oldest;
-    while (q->start_ms && *low <= *high && history_at(s, *low)->time_ms < q->start_ms)
-        ++*low;
-    while (
-        q->end_ms && *high >= *low && *high >= oldest && history_at(s, *high)->time_ms > q->end_ms)
-        --*high;
-    return is_cut;
-}
-
-static void add_items(const struct history *s, const struct history_query *q, struct buf *out)
-{
-    uint64_t low;
-    uint64_t high;
-    uint64_t next = 0;
-    bool is_cut = bound(s, q, &low, &high);
-    uint64_t n = high + 1 > low ? high + 1 - low : 0;
-    bool has_more = n > q->limit;
-    if (has_more)
-        n = q->limit;
-    buf_add_str(out, ",\"items\":[");
-    for (uint64_t i = 0; i < n; i++) {
-        next = q->is_backwards ? high - i : low + i;
-        add_item(out, s, next);
-    }
-    buf_addf(out, "],\"has_more\":%s,\"complete\":%s", has_more ? "true" : "false",
-        is_cut ? "false" : "true");
-    /* The next page goes on behind the last item; the question's other bound stays. */
-    if (has_more)
-        buf_addf(out, ",\"cursor\":\"%c%s:%llu:%llu\"", q->is_backwards ? 'b' : 'f', s->top.epoch,
-            (unsigned long long)next,
-            (unsigned long long)(q->is_backwards ? (q->has_since ? q->since.offset : 0) : high));
-}
-
-static bool is_stale(const struct history *s, bool is_there, const struct position *at)
-{
-    return is_there && strcmp(at->epoch, s->top.epoch) != 0;
-}
-
-/* l->cached becomes the answer's JSON. */
-static void answer(struct letter *l, struct buf *out)
-{
-    l->cached = frame_new(out->len);
-    if (out->len)
-        memcpy(l->cached->text, out->p, out->len);
-    buf_fini(out);
-}
-
-/* The channel of a question: made when a rule keeps its history, so that its epoch stays. */
-static struct history *find_stream(
-    struct hub *h, struct letter *l, const struct history_rule **rule)
-{
-    const struct app *app = hub_app(h, l->app);
-    *rule = app_history(app, l->channel);
-    if (!*rule)
-        return NULL;
-    struct history *s = recovery_history(h, channel_need(h, l), rule);
-    expire(h, s, *rule);
-    return s;
-}
-
-void recovery_ask(struct hub *h, struct letter *l)
-{
-    const struct history_rule *rule;
-    struct history_query q;
-    struct buf out = {0};
-    ENSURE(l->info_json.len == sizeof q);
-    memcpy(&q, l->info_json.p, sizeof q);
-    struct history *s = find_stream(h, l, &rule);
-    if (!s) {
-        l->result = LETTER_DISABLED;
-        return;
-    }
-    buf_add_str(&out, "{\"channel\":");
-    json_quote(&out, l->channel);
-    buf_addf(&out, ",\"epoch\":\"%s\",\"oldest\":%llu,\"newest\":%llu", s->top.epoch,
-        (unsigned long long)history_oldest(s), (unsigned long long)s->top.offset);
-    if (is_stale(s, q.has_since, &q.since) || is_stale(s, q.has_until, &q.until))
-        l->result = LETTER_GONE;
-    else
-        add_items(s, &q, &out);
-    buf_add_char(&out, '}');
-    answer(l, &out);
-}
-
-void recovery_purge(struct hub *h, struct letter *l)
-{
-    const struct history_rule *rule;
-    struct buf out = {0};
-    struct history *s = find_stream(h, l, &rule);
-    if (!s) {
-        l->result = LETTER_DISABLED;
-        return;
-    }
-    begin_again(h, channel_find(h, l->app, l->channel, l->hash));
-    buf_addf(&out, "{\"epoch\":\"%s\"}", s->top.epoch);
-    answer(l, &out);
-}
-
-/* --- clocks ----------------------------------------------------------------------------------------------- */
-
-/* Its events have expired and nobody is there: what remains is a number, for a day. */
-enum { META_TTL_S = 24 * 60 * 60 };
-
-static void expire_streams(struct hub *h)
-{
-    for (uint32_t i = 0; i < h->histories.n;) {
-        struct channel *c = h->histories.items[i];
-        struct history *s = c->history;
-        const struct history_rule *rule = app_history(hub_app(h, c->app), channel_name(c));
-        static const struct history_rule none = {0}; // a reload has taken the rule away
-        expire(h, s, rule ? rule : &none);
-        /* Without events there is nothing to come back to: who only asks leaves nothing. */
-        bool is_over =
-            !s->n && !c->n_subscribers &&
-            (!rule || !s->top.offset || h->now_us - s->used_us >= (uint64_t)META_TTL_S * 1000000U);
-        if (!is_over) {
-            i++;
-            continue;
-        }
-        pile_remove_at(&h->histories, i);
-        counter_sub(&h->counts.histories, 1);
-        history_free(s);
-        c->history = NULL;
-        channel_release(h, c);
-    }
-}
+/* --- clocks ------------------------------------------------------------------------------------------ */
 
 void recovery_tick(struct hub *h)
 {
-    expire_streams(h);
     for (uint32_t i = 0; i < h->watched.n; i++) {
         struct channel *c = h->watched.items[i];
         struct watch *w = c->watch;

@@ -327,10 +327,18 @@ static void count_answer(struct serve *s, int status)
         serve_count(s, COUNTER_GATEWAY_INVALID, 1);
 }
 
+static void fail_unstored(struct act *a)
+{
+    snprintf(a->headers, sizeof a->headers, "Retry-After: 1\r\n");
+    (void)act_fail(a, 503, "The store of event histories is not available: try again");
+}
+
 void act_answer(struct serve *s, struct conn *c, struct call *call)
 {
     struct act *a = call->act;
     a->call = NULL;
+    if (a->status < 400 && call->n_unstored)
+        fail_unstored(a);
     if (a->status < 400)
         builtin_gather(a, call);
     act_write_reply(a);

@@ -242,9 +242,14 @@ static void unsubscribe(struct serve *s, struct session *session, const struct l
 /* --- events of a client ------------------------------------------------------------------------------------------ */
 
 static void tell_heard(
-    struct serve *s, struct session *session, const struct asked *asked, uint32_t n)
+    struct serve *s, struct session *session, const struct asked *asked, const struct letter *l)
 {
     struct buf out = {0};
+    uint32_t n = l->n_subscriptions;
+    if (l->result == LETTER_UNSTORED) {
+        bridge_fail(s, session, "The event could not be stored: try again");
+        return;
+    }
     n -= n && asked->is_among;
     if (asked->is_broadcast) {
         bridge_begin(&out, "broadcast_sent");
@@ -303,7 +308,7 @@ static void send_event(
         session->flags |= SESSION_WAITING;
     } else {
         frame_drop(ask.cached);
-        tell_heard(s, session, asked, ask.n_subscriptions);
+        tell_heard(s, session, asked, &ask);
         free(asked);
     }
     frame_drop(frame);
@@ -319,7 +324,7 @@ void bridge_receive(struct serve *s, struct letter *letter)
         struct asked *asked = session->bridge->asked;
         session->bridge->asked = NULL;
         session->flags &= (uint8_t)~SESSION_WAITING;
-        tell_heard(s, session, asked, letter->n_subscriptions);
+        tell_heard(s, session, asked, letter);
         free(asked);
         bridge_resume(s, session);
     }

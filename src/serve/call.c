@@ -77,6 +77,7 @@ static void take_answer(struct call *call, uint32_t item, struct letter *l)
 {
     struct frame *frame = l->cached;
     l->cached = NULL;
+    call->n_unstored += l->result == LETTER_UNSTORED;
     if (item >= call->n_items) {
         frame_drop(frame);
         return;
@@ -258,6 +259,18 @@ static int status_of(const struct call *call)
     return call->kind == CALL_OLD_EVENT ? 202 : 200;
 }
 
+/* The store has failed: what was refused has been heard by nobody, so trying again is right. */
+static void reply_unstored(struct serve *s, struct conn *c, struct call *call)
+{
+    static const char text[] = "The store of event histories is not available: try again\n";
+    end_once(s, call, 503, span_str(text), false);
+    conn_reply(s, c,
+        &(struct reply){.status = 503,
+            .type = "text/plain",
+            .body = span_str(text),
+            .headers = "Retry-After: 1\r\n"});
+}
+
 static void reply(struct serve *s, struct conn *c, struct call *call)
 {
     struct buf body = {0};
@@ -268,6 +281,10 @@ static void reply(struct serve *s, struct conn *c, struct call *call)
     }
     if (call->kind == CALL_HISTORY && call->items[0].result == LETTER_DISABLED) {
         conn_reply_text(s, c, 404, "The history of this channel is not kept");
+        return;
+    }
+    if (call->n_unstored) {
+        reply_unstored(s, c, call);
         return;
     }
     add_body(&body, call);

@@ -39,6 +39,7 @@ struct call {
     enum call_kind kind;
     uint32_t n_left;          // answers still to come
     uint32_t n_items;         // 0 when the reply shows nothing of them
+    uint32_t n_unstored;      // homes that could not store what they were to
     bool shows_subscriptions; // the app counts subscriptions
     const struct app *app;    // only while asking: a reload may replace it
     struct call_item *items;

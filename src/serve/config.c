@@ -56,6 +56,15 @@ static void free_index(struct config_index *index)
     free(index);
 }
 
+bool config_needs_store(const struct config *c)
+{
+    for (size_t i = 0; i < c->n_apps; i++)
+        for (size_t k = 0; k < c->apps[i].n_history; k++)
+            if (c->apps[i].history[k].durability)
+                return true;
+    return false;
+}
+
 struct config *config_new(void)
 {
     struct config *c = mem_zero(sizeof *c);

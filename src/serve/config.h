@@ -66,6 +66,10 @@ struct config {
         uint32_t queue_bytes;   // 16,777,216 of one URL
         bool private_addresses; // true
     } webhooks;
+    struct {
+        char *path;           // of the file of durable histories; "" = none
+        uint32_t queue_bytes; // 67,108,864 of events on their way to it
+    } store;
     struct config_limits limits;
     struct {
         char *echo_path;             // "" = off
@@ -80,6 +84,9 @@ struct config {
     bool has_default_app;       // no source defined an app: app-id / app-key / app-secret
     struct config_index *index; // of apps, for the look-ups below
 };
+
+/* A rule keeps events in the store. */
+bool config_needs_store(const struct config *c);
 
 /* An empty configuration with one reference.  Whoever fills it calls config_index_apps once
  * all apps stand, before the first look-up. */

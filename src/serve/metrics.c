@@ -53,6 +53,8 @@ READ(history_bytes, &hub_counts(s->hub)->history_bytes)
 READ(evicted, &hub_counts(s->hub)->histories_evicted)
 READ(recovered, &hub_counts(s->hub)->recovered)
 READ(unrecovered, &hub_counts(s->hub)->unrecovered)
+READ(unstored, &hub_counts(s->hub)->unstored)
+READ(store_refused, &hub_counts(s->hub)->store_refused)
 READ(overtaken, &hub_counts(s->hub)->overtaken)
 READ(cursors, &hub_counts(s->hub)->cursors)
 READ(frames, &hub_fanout_counts(s->hub)->frames_sent)
@@ -83,6 +85,10 @@ static const struct gauge gauges[] = {
         read_recovered},
     {"not_recovered_total", "counter", "Subscriptions that were told that they could not",
         read_unrecovered},
+    {"unstored_total", "counter", "Events with ack that were refused because they were not stored",
+        read_unstored},
+    {"store_refused_total", "counter", "Events not given to the store: too many waited for it",
+        read_store_refused},
     {"overtaken_total", "counter",
         "Subscriptions closed because what they were being given was no longer kept",
         read_overtaken},
@@ -297,6 +303,36 @@ static void add_fact_latency(const struct fact_counts *counts, struct buf *out)
         (unsigned long long)total);
 }
 
+static void add_store(const struct house *house, struct buf *out)
+{
+    const struct store_counts *counts = house->store_counts;
+    if (!counts)
+        return;
+    const struct {
+        const char *name, *type, *sentence;
+        const struct counter *value;
+    } rows[] = {
+        {"store_up", "gauge", "1 while the store of histories takes events", &counts->is_up},
+        {"store_commits_total", "counter", "Groups of events that were stored", &counts->commits},
+        {"store_events_total", "counter", "Events that were stored", &counts->events},
+        {"store_failures_total", "counter", "Times that the disk failed", &counts->failures},
+        {"store_lost_total", "counter", "Events that did not fit their stream, which began anew",
+            &counts->lost},
+        {"store_dropped_total", "counter", "Events that a failure found on their way",
+            &counts->dropped},
+        {"store_streams", "gauge", "Streams in the store", &counts->streams},
+        {"store_events", "gauge", "Events in the store", &counts->stored},
+        {"store_bytes", "gauge", "Bytes of its file", &counts->file_bytes},
+        {"store_commit_microseconds", "gauge", "How long the last commit took",
+            &counts->commit_us},
+    };
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        help(out, rows[i].name, rows[i].type, rows[i].sentence);
+        buf_addf(out, "carillon_%s %llu\n", rows[i].name,
+            (unsigned long long)counter_get(rows[i].value));
+    }
+}
+
 static void add_facts(const struct house *house, struct buf *out)
 {
     const struct fact_counts *counts = house->fact_counts;
@@ -371,5 +407,6 @@ void metrics_write(struct serve *s, struct buf *out)
     add_latency(s->house, out);
     add_apps(s, out);
     add_facts(s->house, out);
+    add_store(s->house, out);
     add_process(s, out);
 }

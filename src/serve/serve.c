@@ -30,6 +30,12 @@ enum {
     TRIM_CROWD = 1000      // connections fewer than at the peak: give memory back
 };
 
+static bool post_to_store(void *ctx, struct mail *letter)
+{
+    struct serve *s = ctx;
+    return s->house->record(s->house->scribe, letter);
+}
+
 static void post_to_hub(void *ctx, unsigned to, struct mail *letter)
 {
     struct serve *s = ctx;
@@ -90,6 +96,7 @@ struct serve *serve_new(const struct serve_setup *setup)
         .outboxes = &s->outboxes,
         .limits = fanout_limits_of(s->config),
         .post = post_to_hub,
+        .store = s->house->record ? post_to_store : NULL,
         .ctx = s};
     s->hub = hub_new(&hub);
     hub_use_apps(s->hub, s->config->apps, s->config->n_apps);

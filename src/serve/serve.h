@@ -88,6 +88,18 @@ struct serve_stats {
     struct counter retained_bytes;              // gauge: output that waits for slow readers
 };
 
+/* The store of durable histories.  Written by its thread. */
+struct store_counts {
+    struct counter is_up;     // gauge: 1 or 0
+    struct counter commits;   // groups
+    struct counter events;    // stored since the start
+    struct counter failures;  // of the disk
+    struct counter lost;      // streams that had to begin again
+    struct counter dropped;   // events that a failure found on their way
+    struct counter streams, stored, file_bytes; // gauges: what is in the file
+    struct counter commit_us; // gauge: how long the last one took
+};
+
 struct conn;
 struct session;
 struct serve;
@@ -106,6 +118,10 @@ struct house {
     /* Takes a struct fact, or a struct fact_ask.  Thread: any worker.  NULL = nobody wants any. */
     void (*tell)(void *courier, struct mail *fact);
     void *courier;
+    /* hub_setup's store.  NULL = there is none. */
+    bool (*record)(void *scribe, struct mail *letter);
+    void *scribe;
+    const struct store_counts *store_counts;
     const struct fact_counts *fact_counts; // the courier's
     struct quota *quota;                   // calls of the application's endpoints
     struct tally *users;                   // whom the gateway has authorised and who is here

@@ -15,7 +15,7 @@ struct store *store_open(const char *path, struct err *err)
     struct store *s = mem_zero(sizeof *s);
     s->path = mem_dup_str(path);
     s->synced = STORE_ACK;
-    if (file_open(s, err))
+    if (database_open(s, err))
         return s;
     store_close(s, false);
     return NULL;
@@ -29,7 +29,7 @@ void store_close(struct store *s, bool is_clean)
     if (s->in_group)
         store_rollback(s);
     if (is_clean && !s->is_spent && store_begin(s, STORE_ACK, &err)) {
-        if (!file_mark(s, true, &err))
+        if (!database_mark(s, true, &err))
             (void)group_fail(s, &err);
         group_commit(s, &err); // else the next run finds this one unclean, which is honest
     }
@@ -46,6 +46,15 @@ void store_close(struct store *s, bool is_clean)
 bool store_is_spent(const struct store *s)
 {
     return s->is_spent;
+}
+
+bool store_probe(struct store *s, struct err *err)
+{
+    if (!store_begin(s, STORE_ACK, err))
+        return false;
+    if (!database_mark(s, false, err))
+        (void)group_fail(s, err);
+    return group_commit(s, err);
 }
 
 const struct err *store_failure(const struct store *s)

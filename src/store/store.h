@@ -37,6 +37,9 @@ bool store_is_spent(const struct store *s);
 /* Renames a file that cannot be opened, and what belongs to it, to PATH.damaged. */
 bool store_put_aside(const char *path, struct err *err) MUST_CHECK;
 
+/* Writes something small and durable: whether the disk takes anything. */
+bool store_probe(struct store *s, struct err *err) MUST_CHECK;
+
 /* How much of what was accepted survives.
  *
  * ASYNC: a commit survives the process, but a power failure may take the last ones; and what
@@ -52,7 +55,7 @@ struct store_rule {
 
 enum { STORE_EPOCH = 16 };                              // characters at most
 #define STORE_OFFSETS (1ULL << 40)                      // offsets are below
-enum { STORE_NAME = 1024, STORE_DATA = 256 * 1048576 }; // bytes at most: names and ids, data
+enum { STORE_NAME = 8192, STORE_DATA = 256 * 1048576 }; // bytes at most: names and ids, data
 
 struct store_key {
     struct span app, channel;
@@ -79,6 +82,10 @@ struct store_stream {
 /* In a group: with what the group has changed. */
 bool store_find(struct store *s, const struct store_key *key, struct store_stream *out,
     struct err *err) MUST_CHECK;
+
+/* The streams of the file, one by one; *at starts at 0.  False at the end, or with err filled:
+ * its text is empty at the end.  key is good until the next call. */
+bool store_next_stream(struct store *s, int64_t *at, struct store_key *key, struct err *err);
 
 /* A new epoch, without events: purges what was there.  In a group, a part of it; else
  * committed at once and for good. */

@@ -197,7 +197,7 @@ static int take_marker(void *ctx, int n, char **values, char **names)
     return 0;
 }
 
-bool file_mark(struct store *s, bool is_clean, struct err *err)
+bool database_mark(struct store *s, bool is_clean, struct err *err)
 {
     sqlite3_stmt *st = sql_use(s, SQL_MARK);
     sql_bind_u64(st, 1, s->run);
@@ -222,7 +222,7 @@ static bool begin_run(struct store *s, struct err *err)
         s->unclean_run = is_clean ? last[UNCLEAN_RUN] : last[RUN];
     }
     s->run = last[RUN] + 1;
-    return file_mark(s, false, err);
+    return database_mark(s, false, err);
 }
 
 /* Only for whoever runs the server: it holds what users wrote. */
@@ -259,7 +259,7 @@ static bool count(struct store *s, struct err *err)
     return ok;
 }
 
-bool file_open(struct store *s, struct err *err)
+bool database_open(struct store *s, struct err *err)
 {
     if (!touch_file(s->path, err))
         return false;

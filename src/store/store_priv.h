@@ -106,8 +106,8 @@ uint64_t sum_span(uint64_t sum, struct span text);
 /* store_file.c */
 
 /* Opens the file, makes or migrates its tables, prepares the statements, marks the run. */
-bool file_open(struct store *s, struct err *err) MUST_CHECK;
-bool file_mark(struct store *s, bool is_clean, struct err *err) MUST_CHECK;
+bool database_open(struct store *s, struct err *err) MUST_CHECK;
+bool database_mark(struct store *s, bool is_clean, struct err *err) MUST_CHECK;
 
 /* store.c */
 

@@ -434,3 +434,21 @@ bool store_use_rule(
     bool ok = use_rule(s, key, rule, err) || group_fail(s, err);
     return is_alone ? store_commit(s, err) : ok;
 }
+
+bool store_next_stream(struct store *s, int64_t *at, struct store_key *key, struct err *err)
+{
+    sqlite3_stmt *row = sql_use(s, SQL_NEXT_STREAM);
+    sql_bind_int(row, 1, *at);
+    int rc = sqlite3_step(row);
+    err->text[0] = '\0';
+    if (rc == SQLITE_DONE) {
+        sqlite3_reset(row);
+        return false;
+    }
+    if (rc != SQLITE_ROW)
+        return sql_fail(s, "listing streams", err);
+    *at = sqlite3_column_int64(row, 0);
+    key->app = sql_span(row, 1);
+    key->channel = sql_span(row, 2);
+    return true;
+}

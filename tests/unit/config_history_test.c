@@ -52,7 +52,8 @@ TEST(what_is_wrong_is_named)
     } rows[] = {{"{max_events: 5}", "names no channels"},
         {"{channel: a, max_events: 0}", "apps.history.max_events"},
         {"{channel: a, ttl_s: never}", "apps.history.ttl_s"},
-        {"{channel: a, durability: ack}", "only 'memory' is supported by this version"},
+        {"{channel: a, durability: disk}", "expected memory, async or ack"},
+        {"{channel: a, durability: ack}", "needs a file: set store.path"},
         {"{channel: a, events: 1}", "unknown"}};
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         char file[500];

@@ -14,14 +14,14 @@ static const struct history_rule rule = {
 static uint64_t append(struct history *s, size_t bytes, uint64_t now_us)
 {
     struct frame *frame = frame_new(bytes);
-    uint64_t offset = history_append(s, &rule, frame, now_us, 0);
+    uint64_t offset = history_append(s, frame, now_us, 0);
     frame_drop(frame);
     return offset;
 }
 
 TEST(offsets_count_from_one_and_the_rule_bounds_what_is_kept)
 {
-    struct history *s = history_new(0);
+    struct history *s = history_new(&rule, 0);
     CHECK_EQ(strlen(s->top.epoch), EPOCH_CHARS);
     CHECK_EQ(history_oldest(s), 1);
     for (uint64_t i = 1; i <= 25; i++)
@@ -37,14 +37,14 @@ TEST(offsets_count_from_one_and_the_rule_bounds_what_is_kept)
 
 TEST(time_takes_events_and_leaves_their_number)
 {
-    struct history *s = history_new(0);
+    struct history *s = history_new(&rule, 0);
     append(s, 10, 1000000);
     append(s, 10, 31000000);
-    history_expire(s, &rule, 61000000 - 1);
+    history_expire(s, 61000000 - 1);
     CHECK_EQ(history_oldest(s), 1);
-    history_expire(s, &rule, 61000000);
+    history_expire(s, 61000000);
     CHECK_EQ(history_oldest(s), 2);
-    history_expire(s, &rule, 91000000);
+    history_expire(s, 91000000);
     CHECK_EQ(s->n, 0);
     CHECK_EQ(s->bytes, 0);
     CHECK_EQ(history_oldest(s), 3);
@@ -56,12 +56,12 @@ static enum history_verdict check(const struct history *s, const char *epoch, ui
 {
     struct position at = {.offset = offset};
     snprintf(at.epoch, sizeof at.epoch, "%s", epoch);
-    return history_check(s, &rule, &at);
+    return history_check(s, &at);
 }
 
 TEST(who_may_go_on_and_who_may_not)
 {
-    struct history *s = history_new(0);
+    struct history *s = history_new(&rule, 0);
     char epoch[EPOCH_CHARS + 1];
     snprintf(epoch, sizeof epoch, "%s", s->top.epoch);
     CHECK_EQ(check(s, epoch, 0), HISTORY_WHOLE);
@@ -89,7 +89,7 @@ TEST(random_events_agree_with_a_model)
     enum { EVENTS = 3000 };
     static uint32_t sizes[EVENTS + 1];
     static uint64_t times[EVENTS + 1];
-    struct history *s = history_new(0);
+    struct history *s = history_new(&rule, 0);
     uint64_t now_us = 0;
     uint64_t oldest = 1;
     for (uint64_t i = 1; i <= EVENTS; i++) {

@@ -1,0 +1,174 @@
+/* Questions about a channel's history, at its home: answered from the ring, or by the store. */
+#include "base/base.h"
+
+#include "hub/hub_priv.h"
+
+#include "hub/page.h"
+
+/* l->cached becomes the answer's JSON. */
+static void answer(struct letter *l, struct buf *out)
+{
+    l->cached = frame_new(out->len);
+    if (out->len)
+        memcpy(l->cached->text, out->p, out->len);
+    buf_fini(out);
+}
+
+/* The ring lacks something that the store has. */
+static bool is_in_store(const struct history *s)
+{
+    return s->tier == TIER_STORED && s->stored_from < history_oldest(s);
+}
+
+static struct kept kept_by(const struct history *s)
+{
+    uint64_t oldest = history_oldest(s);
+    if (is_in_store(s)) {
+        uint64_t most = s->rule->max_events;
+        oldest = s->top.offset - s->stored_from >= most ? s->top.offset + 1 - most : s->stored_from;
+    }
+    return (struct kept){
+        .top = s->top, .oldest = oldest, .bytes = s->bytes, .ttl_s = s->rule->ttl_s};
+}
+
+/* The store answers to who asked. */
+static enum hub_result pass_to_store(struct hub *h, const struct history *s, struct letter *l)
+{
+    struct letter note = *l;
+    note.mail.kind = LETTER_READ;
+    note.era = h->store.era;
+    note.user = span_str(hub_app(h, l->app)->id);
+    note.position = s->top;
+    note.ttl_s = s->rule->ttl_s;
+    note.frame = note.cached = NULL;
+    bool ok = h->setup.store(h->setup.ctx, &letter_copy(&note)->mail);
+    ENSURE(ok);
+    return HUB_WAIT;
+}
+
+/* --- a page ------------------------------------------------------------------------------------------ */
+
+/* Offsets of the ring that fit, from *low to *high. */
+static void bound(
+    const struct history *s, const struct history_query *q, uint64_t *low, uint64_t *high)
+{
+    uint64_t oldest = history_oldest(s);
+    page_range(q, &s->top, low, high);
+    if (*low < oldest)
+        *low = oldest;
+    while (q->start_ms && *low <= *high && history_at(s, *low)->time_ms < q->start_ms)
+        ++*low;
+    while (
+        q->end_ms && *high >= *low && *high >= oldest && history_at(s, *high)->time_ms > q->end_ms)
+        --*high;
+}
+
+static void add_items(struct page *page, const struct history *s, const struct history_query *q)
+{
+    uint64_t low;
+    uint64_t high;
+    bound(s, q, &low, &high);
+    uint64_t n = high + 1 > low ? high + 1 - low : 0;
+    for (uint64_t i = 0; i < n && i < q->limit; i++) {
+        uint64_t offset = q->is_backwards ? high - i : low + i;
+        const struct history_event *e = history_at(s, offset);
+        const struct frame *f = e->frame;
+        page_add(page, offset, span_of(f->text + f->name_at, f->name_len), frame_data(f),
+            e->time_ms);
+    }
+    page_end(page, n > q->limit);
+}
+
+static bool is_stale(const struct history *s, bool is_there, const struct position *at)
+{
+    return is_there && strcmp(at->epoch, s->top.epoch) != 0;
+}
+
+/* All of what the question is about is in the ring. */
+static bool is_covered(const struct history *s, const struct history_query *q)
+{
+    return !is_in_store(s) || (q->has_since && q->since.offset + 1 >= history_oldest(s));
+}
+
+/* The channel of a question: made when a rule keeps its history, so that its epoch stays. */
+static struct history *find_stream(struct hub *h, struct letter *l)
+{
+    if (!app_history(hub_app(h, l->app), l->channel))
+        return NULL;
+    struct history *s = stream_need(h, channel_need(h, l));
+    if (s)
+        stream_expire(h, s);
+    return s;
+}
+
+enum hub_result question_ask(struct hub *h, struct letter *l, bool is_mail)
+{
+    struct history_query q;
+    struct buf out = {0};
+    struct page page;
+    ENSURE(l->info_json.len == sizeof q);
+    memcpy(&q, l->info_json.p, sizeof q);
+    struct history *s = find_stream(h, l);
+    if (!s) {
+        l->result = LETTER_DISABLED;
+        return HUB_DONE;
+    }
+    s->used_us = h->now_us;
+    struct kept kept = kept_by(s);
+    if (is_stale(s, q.has_since, &q.since) || is_stale(s, q.has_until, &q.until)) {
+        l->result = LETTER_GONE;
+        page_begin(&page, &out, l->channel, &kept, NULL);
+        page_end(&page, false);
+    } else if (is_covered(s, &q)) {
+        page_begin(&page, &out, l->channel, &kept, &q);
+        add_items(&page, s, &q);
+    } else {
+        enum hub_result result = pass_to_store(h, s, l);
+        if (is_mail)
+            letter_free(l);
+        return result;
+    }
+    answer(l, &out);
+    return HUB_DONE;
+}
+
+/* --- the rest ---------------------------------------------------------------------------------------- */
+
+enum hub_result question_state(struct hub *h, const struct channel *c, struct letter *l, bool is_mail)
+{
+    struct buf out = {0};
+    const struct history *s = c ? c->history : NULL;
+    if (!s || !s->rule) {
+        buf_add_str(&out, "null");
+    } else if (is_in_store(s)) {
+        enum hub_result result = pass_to_store(h, s, l);
+        if (is_mail)
+            letter_free(l);
+        return result;
+    } else {
+        struct kept kept = kept_by(s);
+        page_add_state(&out, &kept);
+    }
+    answer(l, &out);
+    return HUB_DONE;
+}
+
+void question_purged(struct letter *l)
+{
+    struct buf out = {0};
+    buf_addf(&out, "{\"epoch\":\"%s\"}", l->position.epoch);
+    answer(l, &out);
+}
+
+enum hub_result question_purge(struct hub *h, struct letter *l, bool is_mail)
+{
+    if (!find_stream(h, l)) {
+        l->result = LETTER_DISABLED;
+        return HUB_DONE;
+    }
+    struct channel *c = channel_find(h, l->app, l->channel, l->hash);
+    enum hub_result result = stream_purge(h, c, l, is_mail);
+    if (result == HUB_DONE && l->result == LETTER_OK)
+        question_purged(l);
+    return result;
+}

@@ -1,0 +1,525 @@
+/* Streams at their channels' home: offsets, epochs, and the store that some of them have.
+ *
+ * A durable stream is in step with the store: what the home decides it posts there, in order, and
+ * the store's thread takes it in order.  With `async` an event is said at once and stored behind
+ * that; with `ack` it waits in the line of the unsaid until the store has it.  Where the two fall
+ * out of step the stream begins a new epoch, which is the one thing that always mends it.
+ */
+#include "base/base.h"
+
+#include "hub/hub_priv.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+/* In memory a durable stream that nobody wants is a copy. */
+enum { IDLE_US = 60 * 1000 * 1000 };
+
+/* --- lines ------------------------------------------------------------------------------------------- */
+
+static void line_push(struct line *line, struct letter *l)
+{
+    l->mail.next = NULL;
+    if (line->last)
+        line->last->next = &l->mail;
+    else
+        line->first = &l->mail;
+    line->last = &l->mail;
+}
+
+static struct letter *line_first(const struct line *line)
+{
+    return line->first ? CONTAINER_OF(line->first, struct letter, mail) : NULL;
+}
+
+static struct letter *line_pop(struct line *line)
+{
+    struct letter *l = line_first(line);
+    line->first = l->mail.next;
+    if (!line->first)
+        line->last = NULL;
+    return l;
+}
+
+static void keep(struct line *line, struct letter *l, bool is_mail)
+{
+    line_push(line, is_mail ? l : letter_copy(l));
+}
+
+/* --- to the store ------------------------------------------------------------------------------------ */
+
+static struct letter note_for(struct hub *h, const struct channel *c, enum letter_kind kind)
+{
+    return (struct letter){.mail.kind = kind,
+        .from = (uint16_t)h->setup.worker,
+        .app = c->app,
+        .hash = c->node.hash,
+        .era = h->store.era,
+        .channel = channel_name(c),
+        .user = span_str(hub_app(h, c->app)->id),
+        .position = c->history->top};
+}
+
+/* False when too much waits there already; only an event may be refused. */
+static bool post_note(struct hub *h, const struct letter *note)
+{
+    struct letter *copy = letter_copy(note);
+    if (h->setup.store(h->setup.ctx, &copy->mail))
+        return true;
+    ENSURE(note->mail.kind == LETTER_STORE);
+    letter_free(copy);
+    counter_add(&h->counts.store_refused, 1);
+    return false;
+}
+
+static void post_rule(struct hub *h, const struct channel *c, enum letter_kind kind, bool is_owed)
+{
+    struct letter note = note_for(h, c, kind);
+    note.info_json = span_of((const char *)c->history->rule, sizeof *c->history->rule);
+    note.flag = is_owed;
+    note.time_ms = h->fanout.wall_ms;
+    (void)post_note(h, &note);
+}
+
+static bool post_event(
+    struct hub *h, const struct channel *c, struct frame *frame, uint64_t offset, bool is_owed)
+{
+    struct letter note = note_for(h, c, LETTER_STORE);
+    note.position.offset = offset;
+    note.frame = frame;
+    note.flag = is_owed;
+    note.time_ms = h->fanout.wall_ms;
+    return post_note(h, &note);
+}
+
+/* --- streams ----------------------------------------------------------------------------------------- */
+
+static void open_stream(struct hub *h, struct channel *c)
+{
+    struct history *s = c->history;
+    if (!s->rule->durability) {
+        s->tier = TIER_MEMORY;
+    } else if (!h->store.is_up) {
+        s->tier = TIER_APART;
+    } else {
+        s->tier = TIER_OPENING;
+        post_rule(h, c, LETTER_OPEN, false);
+    }
+}
+
+struct history *stream_need(struct hub *h, struct channel *c)
+{
+    if (c->history)
+        return c->history->rule ? c->history : NULL;
+    const struct app *app = hub_app(h, c->app);
+    const struct history_rule *rule = app->n_history ? app_history(app, channel_name(c)) : NULL;
+    if (!rule)
+        return NULL;
+    c->history = history_new(rule, h->now_us);
+    pile_push(&h->histories, c);
+    counter_add(&h->counts.histories, 1);
+    open_stream(h, c);
+    return c->history;
+}
+
+/* What the ring holds, before it changes and after. */
+struct held {
+    uint32_t n;
+    uint64_t bytes;
+};
+
+static struct held held_by(const struct history *s)
+{
+    return (struct held){s->n, s->bytes};
+}
+
+static void count_change(struct hub *h, const struct history *s, struct held before)
+{
+    counter_add(&h->counts.history_events, (uint64_t)s->n - before.n);
+    counter_add(&h->counts.history_bytes, s->bytes - before.bytes);
+}
+
+void stream_begin_again(struct hub *h, struct channel *c, bool is_owed)
+{
+    struct history *s = c->history;
+    struct held before = held_by(s);
+    history_reset(s);
+    count_change(h, s, before);
+    if (s->tier == TIER_STORED)
+        post_rule(h, c, LETTER_RESET, is_owed);
+    recovery_tell(h, c, &s->top);
+    struct letter told = {.mail.kind = LETTER_POSITION,
+        .app = c->app,
+        .hash = c->node.hash,
+        .channel = channel_name(c),
+        .position = s->top};
+    for (unsigned w = 0; c->interest && w < h->setup.n_workers; w++)
+        if (c->interest[w] && w != h->setup.worker)
+            hub_tell(h, w, &told);
+}
+
+/* All histories together are too much: the one that was wanted least lately lets go, but not the
+ * one that grows now.  Rare, so a look at each is fine. */
+static void evict(struct hub *h, const struct channel *growing)
+{
+    while (counter_get(&h->counts.history_bytes) > h->history_bytes) {
+        struct channel *oldest = NULL;
+        for (uint32_t i = 0; i < h->histories.n; i++) {
+            struct channel *c = h->histories.items[i];
+            if (c != growing && c->history->n &&
+                (!oldest || c->history->used_us < oldest->history->used_us))
+                oldest = c;
+        }
+        if (!oldest)
+            return; // its own rule bounds it
+        counter_add(&h->counts.histories_evicted, 1);
+        if (oldest->history->tier == TIER_STORED) {
+            struct held before = held_by(oldest->history);
+            history_clear(oldest->history); // the store has it
+            count_change(h, oldest->history, before);
+        } else {
+            stream_begin_again(h, oldest, false);
+        }
+    }
+}
+
+void stream_expire(struct hub *h, struct history *s)
+{
+    struct held before = held_by(s);
+    history_expire(s, h->now_us);
+    count_change(h, s, before);
+}
+
+/* --- waiting for the store --------------------------------------------------------------------------- */
+
+static bool is_blocked(const struct history *s)
+{
+    return s->tier == TIER_OPENING || s->waiting.first;
+}
+
+static void release_waiting(struct hub *h, struct history *s)
+{
+    struct line line = s->waiting;
+    s->waiting = (struct line){0};
+    while (line.first)
+        hub_receive(h, line_pop(&line)); // may wait once more, behind each other as before
+}
+
+/* The ring lacks events that are wanted and that the store may have. */
+static bool is_cold(const struct history *s, const struct letter *l)
+{
+    const struct recovery *asked = &l->recovery;
+    uint64_t oldest = history_oldest(s);
+    if (s->tier != TIER_STORED || s->stored_from >= oldest || (l->info & INFO_FILLED))
+        return false;
+    if (!asked->from.epoch[0])
+        return (asked->rewind || asked->rewind_s) && !s->n;
+    return strcmp(asked->from.epoch, s->top.epoch) == 0 && asked->from.offset + 1 < oldest &&
+           asked->from.offset + 1 >= s->stored_from &&
+           s->top.offset - asked->from.offset <= s->rule->recover_events;
+}
+
+bool stream_hold_subscriber(struct hub *h, struct channel *c, struct letter *l, bool is_mail)
+{
+    struct history *s = stream_need(h, c);
+    if (!s)
+        return false;
+    bool is_filling = !is_blocked(s) && is_cold(s, l);
+    if (is_filling) {
+        s->is_filling = true;
+        l->info |= INFO_FILLED;
+        post_rule(h, c, LETTER_OPEN, false);
+    }
+    if (!is_filling && !is_blocked(s))
+        return false;
+    keep(&s->waiting, l, is_mail);
+    return true;
+}
+
+bool stream_hold(struct hub *h, struct letter *l, bool is_mail)
+{
+    const struct app *app = hub_app(h, l->app);
+    if (!app->n_history)
+        return false;
+    struct channel *c = channel_find(h, l->app, l->channel, l->hash);
+    if (!c || !c->history) {
+        const struct history_rule *rule = app_history(app, l->channel);
+        if (!rule || !rule->durability)
+            return false;
+        c = channel_need(h, l);
+    }
+    struct history *s = stream_need(h, c);
+    if (!s || !is_blocked(s))
+        return false;
+    keep(&s->waiting, l, is_mail);
+    return true;
+}
+
+/* Nobody heard of it, and nobody will. */
+static void refuse_unsaid(struct hub *h, struct history *s)
+{
+    while (s->unsaid.first) {
+        struct letter *l = line_pop(&s->unsaid);
+        l->result = LETTER_UNSTORED;
+        counter_add(&h->counts.unstored, 1);
+        hub_answer(h, l, LETTER_ANSWER, true);
+    }
+    s->sent = s->top.offset;
+}
+
+/* What the store found goes into the ring, from the newest back. */
+static void fill(struct hub *h, struct history *s, const struct found *found)
+{
+    struct held before = held_by(s);
+    for (uint32_t i = found->n; i-- > 0;) {
+        struct history_event e = found->events[i];
+        uint64_t age_us = (uint64_t)(h->fanout.wall_ms - e.time_ms) * 1000;
+        uint64_t offset = found->top.offset - (found->n - 1 - i);
+        e.at_us = e.time_ms <= h->fanout.wall_ms && age_us < h->now_us ? h->now_us - age_us : 1;
+        if (offset < history_oldest(s) && !history_prepend(s, &e, offset))
+            break;
+    }
+    s->stored_from = found->oldest;
+    count_change(h, s, before);
+    stream_expire(h, s);
+}
+
+void stream_opened(struct hub *h, const struct letter *l)
+{
+    struct channel *c = channel_find(h, l->app, l->channel, l->hash);
+    struct history *s = c ? c->history : NULL;
+    const struct found *found = l->found;
+    if (!s || l->era != h->store.era || (s->tier != TIER_OPENING && !s->is_filling))
+        return;
+    if (s->tier == TIER_OPENING) {
+        s->tier = TIER_STORED;
+        if (found->is_whole) {
+            s->top = found->top;
+            s->sent = found->top.offset;
+        } else {
+            stream_begin_again(h, c, false);
+        }
+    }
+    if (found->is_whole && strcmp(found->top.epoch, s->top.epoch) == 0)
+        fill(h, s, found);
+    s->is_filling = false;
+    release_waiting(h, s);
+    evict(h, c);
+}
+
+/* --- events ------------------------------------------------------------------------------------------ */
+
+static void take(struct hub *h, struct channel *c, struct letter *l)
+{
+    struct history *s = c->history;
+    struct held before = held_by(s);
+    l->frame->offset = s->top.offset + 1;
+    memcpy(l->frame->epoch, s->top.epoch, sizeof s->top.epoch);
+    history_append(s, l->frame, h->now_us, h->fanout.wall_ms);
+    if (!s->unsaid.first)
+        s->sent = s->top.offset;
+    l->position = s->top;
+    count_change(h, s, before);
+    evict(h, c);
+}
+
+/* It is stored first and said then. */
+static enum stream_result submit(struct hub *h, struct channel *c, struct letter *l, bool is_mail)
+{
+    struct history *s = c->history;
+    if (!post_event(h, c, l->frame, s->sent + 1, true)) {
+        l->result = LETTER_UNSTORED;
+        counter_add(&h->counts.unstored, 1);
+        return STREAM_REFUSED;
+    }
+    s->sent++;
+    l->position = s->top;
+    l->position.offset = s->sent;
+    keep(&s->unsaid, l, is_mail);
+    return STREAM_LATER;
+}
+
+enum stream_result stream_accept(struct hub *h, struct channel *c, struct letter *l, bool is_mail)
+{
+    struct history *s = stream_need(h, c);
+    if (!s)
+        return STREAM_TAKEN;
+    bool is_ack = s->rule->durability == DURABILITY_ACK;
+    if (is_ack && s->tier == TIER_STORED)
+        return submit(h, c, l, is_mail);
+    if (is_ack) {
+        l->result = LETTER_UNSTORED;
+        counter_add(&h->counts.unstored, 1);
+        return STREAM_REFUSED;
+    }
+    if (s->tier == TIER_STORED && !post_event(h, c, l->frame, s->top.offset + 1, false)) {
+        s->tier = TIER_APART; // until there is room again
+        stream_begin_again(h, c, false);
+    }
+    take(h, c, l);
+    return STREAM_TAKEN;
+}
+
+struct letter *stream_stored(struct hub *h, const struct letter *l)
+{
+    struct channel *c = channel_find(h, l->app, l->channel, l->hash);
+    struct history *s = c ? c->history : NULL;
+    struct letter *said = s ? line_first(&s->unsaid) : NULL;
+    if (!said || l->era != h->store.era || said->position.offset != l->position.offset ||
+        strcmp(said->position.epoch, l->position.epoch) != 0)
+        return NULL; // refused meanwhile
+    (void)line_pop(&s->unsaid);
+    if (said->mail.kind == LETTER_PUBLISH)
+        take(h, c, said);
+    return said;
+}
+
+void stream_said(struct hub *h, struct channel *c)
+{
+    struct history *s = c->history;
+    if (!s->unsaid.first && s->tier == TIER_STORED && !s->is_filling)
+        release_waiting(h, s);
+}
+
+enum hub_result stream_purge(struct hub *h, struct channel *c, struct letter *l, bool is_mail)
+{
+    struct history *s = c->history;
+    if (s->tier == TIER_APART && s->rule->durability == DURABILITY_ACK) {
+        l->result = LETTER_UNSTORED;
+        return HUB_DONE;
+    }
+    if (s->unsaid.first) {
+        keep(&s->waiting, l, is_mail); // and with it whatever comes behind it
+        return HUB_WAIT;
+    }
+    stream_begin_again(h, c, true);
+    l->position = s->top;
+    if (s->tier != TIER_STORED)
+        return HUB_DONE;
+    keep(&s->unsaid, l, is_mail);
+    return HUB_WAIT;
+}
+
+/* --- falling out of step, and in again --------------------------------------------------------------- */
+
+static void part(struct hub *h, struct channel *c)
+{
+    struct history *s = c->history;
+    s->tier = TIER_APART;
+    s->is_filling = false;
+    refuse_unsaid(h, s);
+    stream_begin_again(h, c, false);
+    release_waiting(h, s);
+}
+
+static void rejoin(struct hub *h, struct channel *c)
+{
+    c->history->tier = TIER_STORED;
+    stream_begin_again(h, c, false);
+}
+
+void stream_store_state(struct hub *h, const struct letter *l)
+{
+    h->store.is_up = l->flag;
+    h->store.era = l->era;
+    for (uint32_t i = 0; i < h->histories.n; i++) {
+        struct channel *c = h->histories.items[i];
+        enum history_tier tier = c->history->tier;
+        if (!l->flag && (tier == TIER_OPENING || tier == TIER_STORED))
+            part(h, c);
+        else if (l->flag && tier == TIER_APART && c->history->rule)
+            rejoin(h, c);
+    }
+}
+
+void stream_lost(struct hub *h, const struct letter *l)
+{
+    struct channel *c = channel_find(h, l->app, l->channel, l->hash);
+    struct history *s = c ? c->history : NULL;
+    if (!s || s->tier != TIER_STORED || l->era != h->store.era ||
+        strcmp(s->top.epoch, l->position.epoch) != 0)
+        return;
+    refuse_unsaid(h, s);
+    stream_begin_again(h, c, false);
+    stream_said(h, c);
+}
+
+/* A reload may have changed the rule of a stream, or taken it away. */
+static void use_rule(struct hub *h, struct channel *c)
+{
+    struct history *s = c->history;
+    const struct history_rule *rule = app_history(hub_app(h, c->app), channel_name(c));
+    enum durability before = s->tier == TIER_MEMORY ? DURABILITY_MEMORY : DURABILITY_ASYNC;
+    enum durability now = rule && rule->durability ? DURABILITY_ASYNC : DURABILITY_MEMORY;
+    s->rule = rule;
+    if (before == now) {
+        if (s->tier == TIER_STORED)
+            post_rule(h, c, LETTER_RULE, false);
+        return;
+    }
+    /* The store drops by itself what no rule keeps there any more. */
+    s->is_filling = false;
+    refuse_unsaid(h, s);
+    s->tier = !now ? TIER_MEMORY : h->store.is_up ? TIER_STORED : TIER_APART;
+    stream_begin_again(h, c, false);
+    release_waiting(h, s);
+}
+
+void stream_use_rules(struct hub *h)
+{
+    for (uint32_t i = 0; i < h->histories.n; i++)
+        use_rule(h, h->histories.items[i]);
+}
+
+/* --- clocks ------------------------------------------------------------------------------------------ */
+
+/* Nobody is there, and what is left is worth nothing, or is in the store. */
+static bool is_over(const struct hub *h, const struct channel *c)
+{
+    const struct history *s = c->history;
+    uint64_t idle_us = h->now_us - s->used_us;
+    if (h->is_ending)
+        return true;
+    if (c->n_subscribers || is_blocked(s) || s->unsaid.first)
+        return false;
+    if (s->tier == TIER_STORED)
+        return idle_us >= IDLE_US;
+    if (s->tier == TIER_APART && s->rule)
+        return false; // the store has another epoch, which must never be taken for this one
+    /* Without events there is nothing to come back to: who only asks leaves nothing. */
+    return !s->n && (!s->rule || !s->top.offset ||
+                        idle_us >= (uint64_t)s->rule->meta_ttl_s * 1000000U);
+}
+
+static void forget(struct hub *h, struct channel *c)
+{
+    struct history *s = c->history;
+    struct held before = held_by(s);
+    while (s->waiting.first)
+        letter_free(line_pop(&s->waiting));
+    while (s->unsaid.first)
+        letter_free(line_pop(&s->unsaid));
+    history_clear(s);
+    count_change(h, s, before);
+    counter_sub(&h->counts.histories, 1);
+    history_free(s);
+    c->history = NULL;
+    channel_release(h, c);
+}
+
+void stream_tick(struct hub *h)
+{
+    for (uint32_t i = 0; i < h->histories.n;) {
+        struct channel *c = h->histories.items[i];
+        stream_expire(h, c->history);
+        if (is_over(h, c)) {
+            pile_remove_at(&h->histories, i);
+            forget(h, c);
+            continue;
+        }
+        if (c->history->tier == TIER_APART && c->history->rule && h->store.is_up)
+            rejoin(h, c); // the store had been too slow for it
+        i++;
+    }
+}

@@ -1,0 +1,520 @@
+/* Groups, answers, and what happens when the disk fails. */
+#include "base/base.h"
+
+#include "scribe.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "hub/page.h"
+#include "net/mailbox.h"
+#include "scribe_read.h"
+#include "store/store.h"
+#include "wire/pusher.h"
+
+enum scribe_letter { SCRIBE_CONFIG = MAIL_OTHER, SCRIBE_STOP };
+
+enum {
+    GROUP_EVENTS = 4096,
+    TRIM_ROWS = 100, // a step between two groups: about a millisecond at most
+    TRIM_MS = 1000,  // between two looks when there was nothing to do
+    RETRY_MS = 250,  // doubled with each failure, up to
+    RETRY_MAX_MS = 15000
+};
+
+struct scribe {
+    struct mailbox mailbox;
+    struct config *config; // held
+    struct house *house;
+    struct store *store; // NULL = it could not be opened again
+    char *path;
+    uint64_t queue_bytes;     // that may wait
+    _Atomic uint64_t waiting; // bytes
+    struct store_counts counts;
+    pthread_t thread;
+    pthread_mutex_t door; // of is_deaf, held while a worker is posted to
+    bool is_deaf;         // the workers have gone
+    bool is_up, is_over;
+    bool is_in_doubt;    // a stream was lost whose home could no longer be told
+    uint32_t era;        // failures so far
+    uint32_t retry_ms;   // until the next attempt
+    uint64_t retry_at_ms, trim_at_ms;
+    bool has_to_trim;
+    bool in_group;
+    uint32_t n_group;
+    struct mail *owed, **last_owed; // of the group: who gets an answer when it is committed
+};
+
+struct config_letter {
+    struct mail mail;
+    struct config *config; // held for the receiver
+};
+
+static uint64_t now_ms(void)
+{
+    return clock_us() / 1000;
+}
+
+/* What a letter weighs while it waits. */
+static uint64_t weight(const struct letter *l)
+{
+    return sizeof *l + l->channel.len + (l->frame ? l->frame->len : 0);
+}
+
+/* --- to the workers ---------------------------------------------------------------------------------- */
+
+/* Takes the letter.  False: they have gone. */
+static bool tell(struct scribe *s, unsigned worker, struct letter *l)
+{
+    pthread_mutex_lock(&s->door);
+    bool is_told = !s->is_deaf;
+    if (is_told)
+        serve_post(s->house->workers[worker], &l->mail);
+    else
+        letter_free(l);
+    pthread_mutex_unlock(&s->door);
+    return is_told;
+}
+
+static void tell_all(struct scribe *s, bool is_up)
+{
+    counter_sub(&s->counts.is_up, counter_get(&s->counts.is_up));
+    counter_add(&s->counts.is_up, is_up);
+    for (unsigned w = 0; w < s->house->n_workers; w++) {
+        struct letter *l = mem_zero(sizeof *l);
+        l->mail.kind = LETTER_STORE_UP;
+        l->flag = is_up;
+        l->era = s->era;
+        (void)tell(s, w, l);
+    }
+}
+
+/* The letter goes back as its answer. */
+static bool answer(struct scribe *s, struct letter *l, enum letter_kind kind)
+{
+    l->mail.kind = kind;
+    frame_drop(l->frame);
+    l->frame = NULL;
+    return tell(s, l->from, l);
+}
+
+/* --- failing ----------------------------------------------------------------------------------------- */
+
+static void drop_owed(struct scribe *s)
+{
+    while (s->owed) {
+        struct letter *l = CONTAINER_OF(s->owed, struct letter, mail);
+        s->owed = s->owed->next;
+        letter_free(l); // its home refuses what it waits for when it hears of the failure
+    }
+    s->last_owed = &s->owed;
+}
+
+/* Every home begins new epochs, in memory; we try again later. */
+static void fail(struct scribe *s, const struct err *why)
+{
+    if (s->in_group)
+        store_rollback(s->store);
+    s->in_group = false;
+    drop_owed(s);
+    counter_add(&s->counts.failures, 1);
+    s->retry_at_ms = now_ms() + s->retry_ms;
+    if (!s->is_up) {
+        s->retry_ms = s->retry_ms * 2 < RETRY_MAX_MS ? s->retry_ms * 2 : RETRY_MAX_MS;
+        return;
+    }
+    s->is_up = false;
+    s->era++;
+    log_event(LOG_ERROR, "store_failed",
+        "error=\"%s\" then=\"histories go on in memory, events with ack are refused\"", why->text);
+    tell_all(s, false);
+}
+
+static void try_again(struct scribe *s)
+{
+    struct err err;
+    if (s->store && store_is_spent(s->store)) {
+        store_close(s->store, false);
+        s->store = NULL;
+    }
+    if (!s->store)
+        s->store = store_open(s->path, &err);
+    if (!s->store || !store_probe(s->store, &err)) {
+        fail(s, &err);
+        return;
+    }
+    s->is_up = true;
+    s->retry_ms = RETRY_MS;
+    log_event(LOG_WARN, "store_back", "then=\"durable histories begin new epochs\"");
+    tell_all(s, true);
+}
+
+/* --- groups ------------------------------------------------------------------------------------------ */
+
+static struct store_key key_of(const struct letter *l)
+{
+    return (struct store_key){.app = l->user, .channel = l->channel};
+}
+
+static struct store_rule rule_of(const struct letter *l)
+{
+    struct history_rule rule;
+    ENSURE(l->info_json.len == sizeof rule);
+    memcpy(&rule, l->info_json.p, sizeof rule);
+    return (struct store_rule){
+        .durability = rule.durability == DURABILITY_ACK ? STORE_ACK : STORE_ASYNC,
+        .max_events = rule.max_events,
+        .max_bytes = rule.max_bytes,
+        .ttl_ms = (uint64_t)rule.ttl_s * 1000,
+        .forget_ms = (uint64_t)rule.meta_ttl_s * 1000};
+}
+
+static bool needs_ack(const struct letter *l)
+{
+    if (l->mail.kind == LETTER_RESET || l->mail.kind == LETTER_RULE)
+        return true;
+    return l->mail.kind == LETTER_STORE && l->flag;
+}
+
+static void owe(struct scribe *s, struct letter *l)
+{
+    l->mail.next = NULL;
+    *s->last_owed = &l->mail;
+    s->last_owed = &l->mail.next;
+}
+
+/* The home thinks otherwise of this stream than the file: it begins another epoch. */
+static void lose(struct scribe *s, struct letter *l, const struct err *why)
+{
+    counter_add(&s->counts.lost, 1);
+    log_event(LOG_ERROR, "stream_lost", "app=%.*s channel=%.*s error=\"%s\"", SPAN(l->user),
+        SPAN(l->channel), why->text);
+    l->result = LETTER_UNSTORED;
+    owe(s, l); // behind the events that were stored before it
+}
+
+static void settle_owed(struct scribe *s)
+{
+    while (s->owed) {
+        struct letter *l = CONTAINER_OF(s->owed, struct letter, mail);
+        s->owed = s->owed->next;
+        bool is_lost = l->result == LETTER_UNSTORED;
+        if (!answer(s, l, is_lost ? LETTER_LOST : LETTER_STORED) && is_lost)
+            s->is_in_doubt = true;
+    }
+    s->last_owed = &s->owed;
+}
+
+/* False when the store has failed. */
+static bool commit(struct scribe *s)
+{
+    struct err err;
+    if (!s->in_group)
+        return true;
+    s->in_group = false;
+    if (!store_commit(s->store, &err)) {
+        fail(s, &err);
+        return false;
+    }
+    counter_add(&s->counts.commits, 1);
+    counter_add(&s->counts.events, s->n_group);
+    settle_owed(s);
+    return true;
+}
+
+static bool begin(struct scribe *s, enum store_durability mode)
+{
+    struct err err;
+    if (s->in_group && s->n_group >= GROUP_EVENTS && !commit(s))
+        return false;
+    if (s->in_group)
+        return true;
+    if (!store_begin(s->store, mode, &err)) {
+        fail(s, &err);
+        return false;
+    }
+    s->in_group = true;
+    s->n_group = 0;
+    return true;
+}
+
+/* An event, an epoch or a rule, in the group.  Takes the letter. */
+static void write_letter(struct scribe *s, struct letter *l)
+{
+    struct err err;
+    struct store_key key = key_of(l);
+    bool ok = true;
+    if (l->mail.kind == LETTER_STORE) {
+        const struct frame *f = l->frame;
+        struct store_event event = {.offset = l->position.offset,
+            .time_ms = l->time_ms,
+            .name = span_of(f->text + f->name_at, f->name_len),
+            .data = frame_data(f)};
+        ok = store_append(s->store, &key, &event, &err);
+        s->n_group += ok;
+    } else {
+        struct store_rule rule = rule_of(l);
+        struct store_birth birth = {
+            .epoch = span_str(l->position.epoch), .rule = rule, .now_ms = l->time_ms};
+        ok = l->mail.kind == LETTER_RULE ? store_use_rule(s->store, &key, &rule, &err)
+                                         : store_reset(s->store, &key, &birth, &err);
+    }
+    if (!ok)
+        lose(s, l, &err);
+    else if (l->flag)
+        owe(s, l);
+    else
+        letter_free(l);
+}
+
+/* --- letters ----------------------------------------------------------------------------------------- */
+
+static bool forget_unruled(struct scribe *s, struct err *err);
+
+static void use_config(struct scribe *s, struct config_letter *letter)
+{
+    struct err err;
+    struct config *old = s->config;
+    s->config = letter->config;
+    if (s->is_up && !forget_unruled(s, &err))
+        fail(s, &err);
+    config_drop(old);
+    free(letter);
+}
+
+/* What needs no group: reads, which see all that was posted before them. */
+static void read_letter(struct scribe *s, struct letter *l)
+{
+    struct err err;
+    struct store_key key = key_of(l);
+    if (l->mail.kind == LETTER_READ) {
+        if (!scribe_read_page(s->store, &key, l, &err)) {
+            l->result = LETTER_UNSTORED;
+            log_event(LOG_WARN, "history_unread", "channel=%.*s error=\"%s\"", SPAN(l->channel),
+                err.text);
+        }
+        (void)answer(s, l, LETTER_ANSWER);
+        return;
+    }
+    struct store_rule rule = rule_of(l);
+    if (!scribe_find(s->store, &key, &rule, l, &err)) {
+        letter_free(l);
+        fail(s, &err);
+        return;
+    }
+    (void)answer(s, l, LETTER_OPENED);
+}
+
+/* Posted before the failure was heard of. */
+static void drop_letter(struct scribe *s, struct letter *l)
+{
+    if (l->mail.kind == LETTER_READ) {
+        l->result = LETTER_UNSTORED;
+        (void)answer(s, l, LETTER_ANSWER);
+    } else {
+        counter_add(&s->counts.dropped, l->mail.kind == LETTER_STORE);
+        letter_free(l);
+    }
+}
+
+static void take_letter(struct scribe *s, struct mail *mail, enum store_durability mode)
+{
+    if (mail->kind >= MAIL_OTHER) {
+        (void)commit(s);
+        if (mail->kind == SCRIBE_CONFIG) {
+            use_config(s, CONTAINER_OF(mail, struct config_letter, mail));
+        } else {
+            s->is_over = true;
+            free(mail);
+        }
+        return;
+    }
+    struct letter *l = CONTAINER_OF(mail, struct letter, mail);
+    bool is_read = mail->kind == LETTER_OPEN || mail->kind == LETTER_READ;
+    atomic_fetch_sub(&s->waiting, weight(l));
+    if (!s->is_up || l->era != s->era) {
+        drop_letter(s, l);
+    } else if (is_read ? !commit(s) : !begin(s, mode)) {
+        drop_letter(s, l); // it has failed just now
+    } else if (is_read) {
+        read_letter(s, l);
+    } else {
+        write_letter(s, l);
+    }
+}
+
+static void take_mail(struct scribe *s)
+{
+    struct mail *first = mailbox_take(&s->mailbox);
+    struct mail *next;
+    enum store_durability mode = STORE_ASYNC;
+    for (struct mail *mail = first; mail; mail = mail->next)
+        if (mail->kind < MAIL_OTHER && needs_ack(CONTAINER_OF(mail, struct letter, mail)))
+            mode = STORE_ACK;
+    for (struct mail *mail = first; mail; mail = next) {
+        next = mail->next;
+        take_letter(s, mail, mode);
+    }
+    (void)commit(s);
+}
+
+/* --- retention --------------------------------------------------------------------------------------- */
+
+/* A stream that no rule keeps: its channel's events are not stored, so its positions must not be
+ * good again when a rule comes back. */
+static bool forget_unruled(struct scribe *s, struct err *err)
+{
+    struct store_key key;
+    int64_t at = 0;
+    while (store_next_stream(s->store, &at, &key, err)) {
+        const struct app *app = config_app_by_id(s->config, key.app);
+        const struct history_rule *rule = app ? app_history(app, key.channel) : NULL;
+        if (!app || (rule && rule->durability))
+            continue;
+        static const struct store_birth none = {
+            .epoch = {"none", 4}, .rule = {.max_events = 1, .ttl_ms = 1, .forget_ms = 1}};
+        if (!store_reset(s->store, &key, &none, err))
+            return false;
+    }
+    return !err->text[0];
+}
+
+static void trim(struct scribe *s)
+{
+    struct err err;
+    struct store_figures figures;
+    uint64_t ms = now_ms();
+    if (!s->is_up || (!s->has_to_trim && ms < s->trim_at_ms))
+        return;
+    s->trim_at_ms = ms + TRIM_MS;
+    if (!store_trim(s->store, clock_wall_ms(), TRIM_ROWS, &s->has_to_trim, &err)) {
+        s->has_to_trim = false;
+        fail(s, &err);
+        return;
+    }
+    store_read_figures(s->store, &figures);
+    atomic_store_explicit(&s->counts.file_bytes.value, figures.file_bytes, memory_order_relaxed);
+    atomic_store_explicit(&s->counts.streams.value, figures.n_streams, memory_order_relaxed);
+    atomic_store_explicit(&s->counts.stored.value, figures.n_events, memory_order_relaxed);
+    atomic_store_explicit(
+        &s->counts.commit_us.value, figures.last_commit_us, memory_order_relaxed);
+}
+
+/* --- the thread -------------------------------------------------------------------------------------- */
+
+static void wait_for_mail(struct scribe *s)
+{
+    struct pollfd fd = {.fd = s->mailbox.fd, .events = POLLIN};
+    uint64_t ms = now_ms();
+    uint64_t until_ms = s->is_up ? s->trim_at_ms : s->retry_at_ms;
+    int timeout_ms = until_ms > ms ? (int)(until_ms - ms) : 0;
+    if (s->is_up && s->has_to_trim)
+        timeout_ms = 0;
+    (void)poll(&fd, 1, timeout_ms);
+}
+
+static void *run(void *arg)
+{
+    struct scribe *s = arg;
+    while (!s->is_over) {
+        wait_for_mail(s);
+        take_mail(s);
+        trim(s);
+        if (!s->is_up && now_ms() >= s->retry_at_ms)
+            try_again(s);
+    }
+    store_close(s->store, s->is_up && !s->is_in_doubt);
+    s->store = NULL;
+    return NULL;
+}
+
+static void release(struct scribe *s)
+{
+    pthread_mutex_destroy(&s->door);
+    mailbox_fini(&s->mailbox);
+    config_drop(s->config);
+    free(s->path);
+    free(s);
+}
+
+struct scribe *scribe_open(struct config *config, struct house *house, struct err *err)
+{
+    struct scribe *s = mem_zero(sizeof *s);
+    s->store = store_open(config->store.path, err);
+    if (!s->store) {
+        free(s);
+        return NULL;
+    }
+    mailbox_init(&s->mailbox);
+    s->path = mem_dup_str(config->store.path);
+    s->queue_bytes = config->store.queue_bytes;
+    s->config = config;
+    config_hold(config);
+    s->house = house;
+    s->is_up = true;
+    s->retry_ms = RETRY_MS;
+    s->last_owed = &s->owed;
+    counter_add(&s->counts.is_up, 1);
+    int rc = pthread_mutex_init(&s->door, NULL);
+    ENSURE(rc == 0);
+    if (forget_unruled(s, err))
+        return s;
+    store_close(s->store, false);
+    s->store = NULL;
+    release(s);
+    return NULL;
+}
+
+void scribe_start(struct scribe *s)
+{
+    int rc = pthread_create(&s->thread, NULL, run, s);
+    ENSURE(rc == 0);
+    pthread_setname_np(s->thread, "scribe");
+}
+
+bool scribe_post(void *scribe, struct mail *letter)
+{
+    struct scribe *s = scribe;
+    uint64_t bytes = weight(CONTAINER_OF(letter, struct letter, mail));
+    if (letter->kind == LETTER_STORE && atomic_load(&s->waiting) + bytes > s->queue_bytes)
+        return false;
+    atomic_fetch_add(&s->waiting, bytes);
+    mailbox_post(&s->mailbox, letter);
+    return true;
+}
+
+void scribe_use(struct scribe *s, struct config *config)
+{
+    struct config_letter *letter = mem_zero(sizeof *letter);
+    letter->mail.kind = SCRIBE_CONFIG;
+    letter->config = config;
+    config_hold(config);
+    mailbox_post(&s->mailbox, &letter->mail);
+}
+
+void scribe_leave_workers(struct scribe *s)
+{
+    pthread_mutex_lock(&s->door);
+    s->is_deaf = true;
+    pthread_mutex_unlock(&s->door);
+}
+
+void scribe_stop(struct scribe *s)
+{
+    if (!s)
+        return;
+    struct mail *letter = mem_zero(sizeof *letter);
+    letter->kind = SCRIBE_STOP;
+    mailbox_post(&s->mailbox, letter);
+    pthread_join(s->thread, NULL);
+    release(s);
+}
+
+const struct store_counts *scribe_counts(const struct scribe *s)
+{
+    return &s->counts;
+}
