@@ -166,6 +166,7 @@ bool scribe_find(struct store *store, const struct store_key *key, const struct 
     uint32_t most = wanted.recover_events > wanted.rewind ? wanted.recover_events : wanted.rewind;
     l->found = found_new((uint32_t)(n < most ? n : most));
     l->found->is_whole = is_whole;
+    l->found->is_absent = at.state == STORE_ABSENT;
     if (at.state == STORE_CUT || at.state == STORE_DAMAGED)
         log_event(LOG_WARN, "stream_begins_again", "app=%.*s channel=%.*s why=\"%s\"",
             SPAN(key->app), SPAN(key->channel),

@@ -313,6 +313,7 @@ static void stop(struct server *v)
 static void block_signals(struct server *v)
 {
     signal(SIGPIPE, SIG_IGN); // a socket's end is told by its write
+    signal(SIGXFSZ, SIG_IGN); // and a file that may not grow
     sigemptyset(&v->signals);
     sigaddset(&v->signals, SIGTERM);
     sigaddset(&v->signals, SIGINT);

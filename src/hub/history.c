@@ -22,6 +22,7 @@ struct history *history_new(const struct history_rule *rule, uint64_t now_us)
     struct history *s = mem_zero(sizeof *s);
     s->rule = rule;
     draw_epoch(s->top.epoch);
+    s->stored_from = 1;
     s->used_us = now_us;
     return s;
 }
@@ -137,6 +138,15 @@ uint64_t history_oldest(const struct history *s)
     return s->top.offset + 1 - s->n;
 }
 
+uint64_t history_kept_from(const struct history *s)
+{
+    uint64_t oldest = history_oldest(s);
+    if (s->tier != TIER_STORED || s->stored_from >= oldest)
+        return oldest;
+    uint64_t most = s->rule->max_events;
+    return s->top.offset - s->stored_from >= most ? s->top.offset + 1 - most : s->stored_from;
+}
+
 const struct history_event *history_at(const struct history *s, uint64_t offset)
 {
     ENSURE(offset >= history_oldest(s) && offset <= s->top.offset);
@@ -162,12 +172,10 @@ enum history_verdict history_check(const struct history *s, const struct positio
     if (at->offset > s->top.offset)
         return HISTORY_AHEAD;
     bool is_many = s->top.offset - at->offset > rule->recover_events;
-    if (is_many && s->tier == TIER_STORED && at->offset + 1 >= s->stored_from)
-        return HISTORY_TOO_MANY; // it is there, but not in the ring
-    if (at->offset + 1 < history_oldest(s))
+    if (at->offset + 1 < history_kept_from(s))
         return HISTORY_EXPIRED;
-    if (is_many)
-        return HISTORY_TOO_MANY;
+    if (is_many || at->offset + 1 < history_oldest(s))
+        return HISTORY_TOO_MANY; // the second: it is there, but not in the ring
     for (uint64_t offset = at->offset + 1; offset <= s->top.offset; offset++)
         bytes += history_at(s, offset)->frame->len;
     return bytes > rule->recover_bytes ? HISTORY_TOO_MANY : HISTORY_WHOLE;

@@ -41,6 +41,7 @@ struct line {
 struct history {
     const struct history_rule *rule; // NULL = a reload has taken it away
     enum history_tier tier;
+    bool is_born;         // the store knows of it, or may
     bool is_filling;      // the store has been asked for events that the ring has dropped
     struct line waiting;  // until what the store has is known
     struct line unsaid;   // on their way to the store: said when they are there
@@ -77,6 +78,9 @@ void history_reset(struct history *s);
 
 /* The oldest offset that is kept; top + 1 when none is. */
 uint64_t history_oldest(const struct history *s);
+
+/* The same for the ring and the store together, as far as is known here. */
+uint64_t history_kept_from(const struct history *s);
 
 /* The event of an offset from history_oldest to top. */
 const struct history_event *history_at(const struct history *s, uint64_t offset);

@@ -111,7 +111,8 @@ struct replay {
 
 /* What the store has of a stream; the newest of its events. */
 struct found {
-    bool is_whole; // else it needs another epoch
+    bool is_whole;  // else it needs another epoch
+    bool is_absent; // there was nothing
     struct position top;
     uint64_t oldest; // offset that is kept
     uint32_t n;

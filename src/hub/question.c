@@ -22,13 +22,10 @@ static bool is_in_store(const struct history *s)
 
 static struct kept kept_by(const struct history *s)
 {
-    uint64_t oldest = history_oldest(s);
-    if (is_in_store(s)) {
-        uint64_t most = s->rule->max_events;
-        oldest = s->top.offset - s->stored_from >= most ? s->top.offset + 1 - most : s->stored_from;
-    }
-    return (struct kept){
-        .top = s->top, .oldest = oldest, .bytes = s->bytes, .ttl_s = s->rule->ttl_s};
+    return (struct kept){.top = s->top,
+        .oldest = history_kept_from(s),
+        .bytes = s->bytes,
+        .ttl_s = s->rule->ttl_s};
 }
 
 /* The store answers to who asked. */

@@ -92,7 +92,7 @@ static struct replay *resume(
     buf_add_char(&r->told, '{');
     add_position(&r->told, &s->top);
     buf_addf(&r->told, ",\"recovered\":false,\"reason\":\"%s\",\"oldest\":%llu,\"newest\":%llu}",
-        history_word(verdict), (unsigned long long)history_oldest(s),
+        history_word(verdict), (unsigned long long)history_kept_from(s),
         (unsigned long long)s->top.offset);
     counter_add(&h->counts.unrecovered, 1);
     return r;

@@ -82,9 +82,19 @@ static void post_rule(struct hub *h, const struct channel *c, enum letter_kind k
     (void)post_note(h, &note);
 }
 
+/* The store hears of a stream with its first event: who only asks for one writes nothing. */
+static void need_birth(struct hub *h, const struct channel *c)
+{
+    if (c->history->is_born)
+        return;
+    c->history->is_born = true;
+    post_rule(h, c, LETTER_RESET, false);
+}
+
 static bool post_event(
     struct hub *h, const struct channel *c, struct frame *frame, uint64_t offset, bool is_owed)
 {
+    need_birth(h, c);
     struct letter note = note_for(h, c, LETTER_STORE);
     note.position.offset = offset;
     note.frame = frame;
@@ -98,6 +108,7 @@ static bool post_event(
 static void open_stream(struct hub *h, struct channel *c)
 {
     struct history *s = c->history;
+    s->is_born = s->rule->durability != DURABILITY_MEMORY; // until it is known better
     if (!s->rule->durability) {
         s->tier = TIER_MEMORY;
     } else if (!h->store.is_up) {
@@ -146,8 +157,10 @@ void stream_begin_again(struct hub *h, struct channel *c, bool is_owed)
     struct held before = held_by(s);
     history_reset(s);
     count_change(h, s, before);
-    if (s->tier == TIER_STORED)
+    if (s->tier == TIER_STORED && (s->is_born || is_owed)) {
+        s->is_born = true;
         post_rule(h, c, LETTER_RESET, is_owed);
+    }
     recovery_tell(h, c, &s->top);
     struct letter told = {.mail.kind = LETTER_POSITION,
         .app = c->app,
@@ -294,10 +307,11 @@ void stream_opened(struct hub *h, const struct letter *l)
         return;
     if (s->tier == TIER_OPENING) {
         s->tier = TIER_STORED;
+        s->is_born = !found->is_absent;
         if (found->is_whole) {
             s->top = found->top;
             s->sent = found->top.offset;
-        } else {
+        } else if (!found->is_absent) {
             stream_begin_again(h, c, false);
         }
     }
@@ -462,6 +476,7 @@ static void use_rule(struct hub *h, struct channel *c)
     s->is_filling = false;
     refuse_unsaid(h, s);
     s->tier = !now ? TIER_MEMORY : h->store.is_up ? TIER_STORED : TIER_APART;
+    s->is_born = now != DURABILITY_MEMORY;
     stream_begin_again(h, c, false);
     release_waiting(h, s);
 }
@@ -484,7 +499,7 @@ static bool is_over(const struct hub *h, const struct channel *c)
     if (c->n_subscribers || is_blocked(s) || s->unsaid.first)
         return false;
     if (s->tier == TIER_STORED)
-        return idle_us >= IDLE_US;
+        return !s->is_born || idle_us >= IDLE_US;
     if (s->tier == TIER_APART && s->rule)
         return false; // the store has another epoch, which must never be taken for this one
     /* Without events there is nothing to come back to: who only asks leaves nothing. */

@@ -171,7 +171,9 @@ function readLogLine(line) {
 //   workers   number of workers (1)
 //   app       {id, key, secret}; null = none given on the command line
 //   set       {'option.name': value}
-//   config    text of a configuration file
+//   config    text of a configuration file, or what makes one for a folder of its own
+//   port      (0: any)
+//   under     a command, with arguments, that runs it
 //   args, env more of either
 // What a test that failed in the middle has left would keep its process alive.  Other hooks may
 // still need it, so it has a while to go by itself.
@@ -180,7 +182,7 @@ after(() => { setTimeout(() => { for (const end of leftovers) end(); }, limit(50
 
 export async function startServer(opts = {}) {
   const app = opts.app === undefined ? defaultApp : opts.app;
-  const args = ['serve', '--port', '0', '--log-level', 'info', '--workers', String(opts.workers ?? 1)];
+  const args = ['serve', '--port', String(opts.port ?? 0), '--log-level', 'info', '--workers', String(opts.workers ?? 1)];
   if (app) args.push('--app', `${app.id}:${app.key}:${app.secret}`);
   // Who leaves over HTTP is gone when nobody came back for a while: a short one here.
   const quick = overHttp ? { 'limits.rejoin_ms': 300 * slowness } : {};
@@ -188,11 +190,12 @@ export async function startServer(opts = {}) {
   let folder;
   if (opts.config !== undefined) {
     folder = mkdtempSync(path.join(os.tmpdir(), 'carillon-flow-'));
-    writeFileSync(path.join(folder, 'carillon.yaml'), opts.config);
+    writeFileSync(path.join(folder, 'carillon.yaml'), typeof opts.config === 'function' ? opts.config(folder) : opts.config);
     args.push('--config', path.join(folder, 'carillon.yaml'));
   }
   args.push(...(opts.args || []));
-  const child = spawn(binary, args, { env: { ...process.env, ...opts.env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const [program, ...first] = [...(opts.under ?? []), binary];
+  const child = spawn(program, [...first, ...args], { env: { ...process.env, ...opts.env }, stdio: ['ignore', 'pipe', 'pipe'] });
   const server = new Server(child, app, 'http');
   server.folder = folder;
   server.prefix = opts.set?.path_prefix ?? '';

@@ -6,18 +6,20 @@ import { apiClient, apiRequest, connected, forEachWorkers, pusherClient, startSe
 import { withRecovery } from './recovery.mjs';
 
 const app = { id: 'a1', key: 'k1', secret: 's1' };
-const config = (rules = '') => `apps:
+const config = (rules = '', durability = 'memory') => `apps:
   - id: ${app.id}
     keys: [{key: ${app.key}, secret: ${app.secret}}]
     client_events: true
     history:
-${rules}      - {channel: "few-*", max_events: 5, recover_max_events: 3, rewind_max: 3}
-      - {channels: ["keep-*", "private-keep-*", "presence-keep-*", "cache-keep-*"], max_events: 1000, rewind_max: 10}
+${rules}      - {channel: "few-*", max_events: 5, recover_max_events: 3, rewind_max: 3, durability: ${durability}}
+      - {channels: ["keep-*", "private-keep-*", "presence-keep-*", "cache-keep-*"], max_events: 1000, rewind_max: 10, durability: ${durability}}
 `;
 const opts = { app: null, config: config() };
+// What is in a store behaves as what is in memory.
+const stored = (durability) => (folder) => `store: {path: ${folder}/histories}\n${config('', durability)}`;
 const range = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 
-forEachWorkers('history', opts, (ctx) => {
+for (const [topic, text] of [['history', opts.config], ['history, stored behind', stored('async')], ['history, stored first', stored('ack')]]) forEachWorkers(topic, { ...opts, config: text }, (ctx) => {
   const server = () => { ctx.server.app = app; return ctx.server; };
   const publish = async (channel, from, to = from, params = {}) => {
     const api = apiClient(server(), { app });
