@@ -368,16 +368,20 @@ static void take_mail(struct scribe *s)
  * good again when a rule comes back. */
 static bool forget_unruled(struct scribe *s, struct err *err)
 {
+    static const struct store_birth none = {
+        .epoch = {"none", 4}, .rule = {.max_events = 1, .ttl_ms = 1, .forget_ms = 1}};
     struct store_key key;
     int64_t at = 0;
     while (store_next_stream(s->store, &at, &key, err)) {
         const struct app *app = config_app_by_id(s->config, key.app);
         const struct history_rule *rule = app ? app_history(app, key.channel) : NULL;
+        struct store_stream stream;
         if (!app || (rule && rule->durability))
             continue;
-        static const struct store_birth none = {
-            .epoch = {"none", 4}, .rule = {.max_events = 1, .ttl_ms = 1, .forget_ms = 1}};
-        if (!store_reset(s->store, &key, &none, err))
+        if (!store_find(s->store, &key, &stream, err))
+            return false;
+        /* A reset stream comes once more, behind the others. */
+        if (strcmp(stream.epoch, none.epoch.p) != 0 && !store_reset(s->store, &key, &none, err))
             return false;
     }
     return !err->text[0];

@@ -299,7 +299,7 @@ export async function apiRequest(server, method, pathname, { params, body = '', 
   const answer = await response.text();
   let json;
   try { json = JSON.parse(answer); } catch { json = undefined; }
-  return { status: response.status, type: response.headers.get('content-type'), text: answer, json };
+  return { status: response.status, type: response.headers.get('content-type'), headers: Object.fromEntries(response.headers), text: answer, json };
 }
 
 // --- the official clients ----------------------------------------------------------------------
