@@ -124,8 +124,7 @@ static bool load(struct loader *l, const struct config_args *args, struct err *e
                    set_flags(l, args, err) && add_flag_apps(l, args, err) &&
                    env_apps(env, l, err) && (!file || file_apps(file, l, err)) &&
                    check_whole(l->config, err) && loader_finish_apps(l, err) &&
-                   check_store(l->config, err) &&
-                   (!file || file_gateway(file, l, env, err));
+                   check_store(l->config, err) && (!file || file_gateway(file, l, env, err));
     env_free(env);
     file_close(file);
     return is_good;

@@ -39,9 +39,9 @@ struct scribe {
     pthread_mutex_t door; // of is_deaf, held while a worker is posted to
     bool is_deaf;         // the workers have gone
     bool is_up, is_over;
-    bool is_in_doubt;    // a stream was lost whose home could no longer be told
-    uint32_t era;        // failures so far
-    uint32_t retry_ms;   // until the next attempt
+    bool is_in_doubt;  // a stream was lost whose home could no longer be told
+    uint32_t era;      // failures so far
+    uint32_t retry_ms; // until the next attempt
     uint64_t retry_at_ms, trim_at_ms;
     bool has_to_trim;
     bool in_group;
@@ -404,8 +404,7 @@ static void trim(struct scribe *s)
     atomic_store_explicit(&s->counts.file_bytes.value, figures.file_bytes, memory_order_relaxed);
     atomic_store_explicit(&s->counts.streams.value, figures.n_streams, memory_order_relaxed);
     atomic_store_explicit(&s->counts.stored.value, figures.n_events, memory_order_relaxed);
-    atomic_store_explicit(
-        &s->counts.commit_us.value, figures.last_commit_us, memory_order_relaxed);
+    atomic_store_explicit(&s->counts.commit_us.value, figures.last_commit_us, memory_order_relaxed);
 }
 
 /* --- the thread -------------------------------------------------------------------------------------- */

@@ -6,8 +6,8 @@
 #include "store/store.h"
 
 /* READ: a page, or what is kept, becomes l->cached.  False: it cannot be read. */
-bool scribe_read_page(struct store *store, const struct store_key *key, struct letter *l,
-    struct err *err) MUST_CHECK;
+bool scribe_read_page(
+    struct store *store, const struct store_key *key, struct letter *l, struct err *err) MUST_CHECK;
 
 /* OPEN: what is there, as l->found, with the newest events that a client may be given back.  A
  * stream of another durability is none. */

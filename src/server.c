@@ -219,7 +219,8 @@ static void reload(struct server *v)
     struct config *next = config_load(v->args, &err);
     notify_send("RELOADING=1");
     if (next && !v->scribe && config_needs_store(next)) {
-        (void)err_set(&err, 0, "apps.history: a durable rule needs store.path when the server starts");
+        (void)err_set(
+            &err, 0, "apps.history: a durable rule needs store.path when the server starts");
         config_drop(next);
         next = NULL;
     }

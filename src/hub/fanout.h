@@ -63,8 +63,8 @@ enum {
     SUBSCRIBER_OPEN = 1 << 0,
     SUBSCRIBER_SPLIT = 1 << 1,
     SUBSCRIBER_PENDING = 1 << 2,
-    SUBSCRIBER_BROKEN = 1 << 3,    // its socket is of no more use, or it is over its limit
-    SUBSCRIBER_MOVED = 1 << 4,     // wrote something since the last look at the slow ones
+    SUBSCRIBER_BROKEN = 1 << 3,     // its socket is of no more use, or it is over its limit
+    SUBSCRIBER_MOVED = 1 << 4,      // wrote something since the last look at the slow ones
     SUBSCRIBER_AUTHORISED = 1 << 5, // signed in, or joined a channel that needs a signature
     SUBSCRIBER_BEHIND = 1 << 6      // wants to be told whenever its socket has taken everything
 };

@@ -84,12 +84,10 @@ static uint32_t ring_bytes(const struct history_rule *rule)
     return is_less ? rule->recover_bytes : rule->max_bytes;
 }
 
-uint64_t history_append(
-    struct history *s, struct frame *frame, uint64_t now_us, int64_t wall_ms)
+uint64_t history_append(struct history *s, struct frame *frame, uint64_t now_us, int64_t wall_ms)
 {
     history_expire(s, now_us);
-    while (s->n &&
-           (s->n >= ring_events(s->rule) || s->bytes + frame->len > ring_bytes(s->rule)))
+    while (s->n && (s->n >= ring_events(s->rule) || s->bytes + frame->len > ring_bytes(s->rule)))
         drop_oldest(s);
     if (s->n == s->cap)
         grow(s);

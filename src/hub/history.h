@@ -60,8 +60,7 @@ void history_free(struct history *s); // NULL is fine
 /* Takes the next offset for the event, and keeps it as long as the rule says, or in the ring of
  * a durable stream as long as a client that comes back may ask for it.  A reference of frame is
  * taken. */
-uint64_t history_append(
-    struct history *s, struct frame *frame, uint64_t now_us, int64_t wall_ms);
+uint64_t history_append(struct history *s, struct frame *frame, uint64_t now_us, int64_t wall_ms);
 
 /* Lets go of what is older than the rule allows; without a rule, of everything. */
 void history_expire(struct history *s, uint64_t now_us);

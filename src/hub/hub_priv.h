@@ -90,17 +90,17 @@ struct hub {
     const struct app **apps; // by slot; NULL = unknown
     uint32_t n_apps;
     uint64_t now_us;
-    struct pile idle;       // channels that may have become empty
-    struct pile settling;   // channels with joiners
-    struct pile due;        // channels whose count is to be sent
-    struct pile caches;     // channels with a cached event
-    struct pile histories;  // channels with a stream
+    struct pile idle;      // channels that may have become empty
+    struct pile settling;  // channels with joiners
+    struct pile due;       // channels whose count is to be sent
+    struct pile caches;    // channels with a cached event
+    struct pile histories; // channels with a stream
     struct {
         bool is_up;
         uint32_t era; // how often it has failed
     } store;
-    bool is_ending;         // hub_free: nobody comes back
-    struct pile watched;    // channels with a watch
+    bool is_ending;      // hub_free: nobody comes back
+    struct pile watched; // channels with a watch
     struct map cursors;
     uint64_t history_bytes; // at most
     uint32_t *ready;        // sessions whose wait is over
@@ -218,7 +218,7 @@ enum hub_result stream_purge(struct hub *h, struct channel *c, struct letter *l,
 void stream_opened(struct hub *h, const struct letter *l);      // OPENED
 void stream_lost(struct hub *h, const struct letter *l);        // LOST
 void stream_store_state(struct hub *h, const struct letter *l); // STORE_UP
-void stream_use_rules(struct hub *h); // after a reload
+void stream_use_rules(struct hub *h);                           // after a reload
 void stream_expire(struct hub *h, struct history *s);
 void stream_tick(struct hub *h); // retention; about once a second
 

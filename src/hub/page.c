@@ -9,8 +9,8 @@ void page_range(
     const struct history_query *query, const struct position *top, uint64_t *low, uint64_t *high)
 {
     *low = query->has_since ? query->since.offset + 1 : 1;
-    *high = query->has_until && query->until.offset < top->offset ? query->until.offset
-                                                                   : top->offset;
+    *high =
+        query->has_until && query->until.offset < top->offset ? query->until.offset : top->offset;
 }
 
 void page_begin(struct page *page, struct buf *out, struct span channel, const struct kept *kept,
@@ -28,9 +28,9 @@ void page_begin(struct page *page, struct buf *out, struct span channel, const s
 void page_add(
     struct page *page, uint64_t offset, struct span name, struct span data, int64_t time_ms)
 {
-    buf_addf(page->out, "%s{\"id\":\"%s:%llu\",\"offset\":%llu,\"name\":%.*s,\"data\":",
-        page->has_items ? "," : "", page->kept.top.epoch, (unsigned long long)offset,
-        (unsigned long long)offset, SPAN(name));
+    buf_addf(page->out,
+        "%s{\"id\":\"%s:%llu\",\"offset\":%llu,\"name\":%.*s,\"data\":", page->has_items ? "," : "",
+        page->kept.top.epoch, (unsigned long long)offset, (unsigned long long)offset, SPAN(name));
     if (data.len)
         buf_add_span(page->out, data);
     else

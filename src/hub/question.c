@@ -22,10 +22,8 @@ static bool is_in_store(const struct history *s)
 
 static struct kept kept_by(const struct history *s)
 {
-    return (struct kept){.top = s->top,
-        .oldest = history_kept_from(s),
-        .bytes = s->bytes,
-        .ttl_s = s->rule->ttl_s};
+    return (struct kept){
+        .top = s->top, .oldest = history_kept_from(s), .bytes = s->bytes, .ttl_s = s->rule->ttl_s};
 }
 
 /* The store answers to who asked. */
@@ -70,8 +68,8 @@ static void add_items(struct page *page, const struct history *s, const struct h
         uint64_t offset = q->is_backwards ? high - i : low + i;
         const struct history_event *e = history_at(s, offset);
         const struct frame *f = e->frame;
-        page_add(page, offset, span_of(f->text + f->name_at, f->name_len), frame_data(f),
-            e->time_ms);
+        page_add(
+            page, offset, span_of(f->text + f->name_at, f->name_len), frame_data(f), e->time_ms);
     }
     page_end(page, n > q->limit);
 }
@@ -131,7 +129,8 @@ enum hub_result question_ask(struct hub *h, struct letter *l, bool is_mail)
 
 /* --- the rest ---------------------------------------------------------------------------------------- */
 
-enum hub_result question_state(struct hub *h, const struct channel *c, struct letter *l, bool is_mail)
+enum hub_result question_state(
+    struct hub *h, const struct channel *c, struct letter *l, bool is_mail)
 {
     struct buf out = {0};
     const struct history *s = c ? c->history : NULL;

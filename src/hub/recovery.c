@@ -72,8 +72,7 @@ static struct replay *take_behind(const struct history *s, uint64_t offset)
     return r;
 }
 
-static struct replay *resume(
-    struct hub *h, const struct history *s, const struct position *from)
+static struct replay *resume(struct hub *h, const struct history *s, const struct position *from)
 {
     enum history_verdict verdict = history_check(s, from);
     if (verdict == HISTORY_WHOLE) {
@@ -99,8 +98,7 @@ static struct replay *resume(
 }
 
 /* The offset behind which a newcomer begins. */
-static uint64_t rewound(
-    const struct hub *h, const struct history *s, const struct recovery *asked)
+static uint64_t rewound(const struct hub *h, const struct history *s, const struct recovery *asked)
 {
     const struct history_rule *rule = s->rule;
     uint64_t bytes = 0;
@@ -223,8 +221,7 @@ static struct cursor *find_cursor(const struct hub *h, uint32_t index, const str
     return NULL;
 }
 
-static void add_cursor(
-    struct hub *h, struct channel *c, uint32_t index, const struct position *at)
+static void add_cursor(struct hub *h, struct channel *c, uint32_t index, const struct position *at)
 {
     struct cursor *cursor = mem_zero(sizeof *cursor);
     cursor->index = index;
@@ -303,13 +300,13 @@ void recovery_replayed(struct hub *h, const struct letter *l)
     struct cursor *cursor = c && index != SLAB_NONE ? find_cursor(h, index, c) : NULL;
     const struct replay *r = l->replay;
     if (!cursor || !cursor->is_asking)
-        return; // it has left meanwhile
-    cursor->is_asking = false;
-    if (r->is_lost) {
+        return;       // it has left meanwhile
+    if (r->is_lost) { // and it asks no more
         counter_add(&h->counts.overtaken, 1);
         hub_push_closing(h, index, HUB_OVERTAKEN); // it comes back, and recovers or is told
         return;
     }
+    cursor->is_asking = false;
     cursor->at = r->upto;
     send_piece(h, index, c, r);
     if (!r->is_last)

@@ -503,8 +503,8 @@ static bool is_over(const struct hub *h, const struct channel *c)
     if (s->tier == TIER_APART && s->rule)
         return false; // the store has another epoch, which must never be taken for this one
     /* Without events there is nothing to come back to: who only asks leaves nothing. */
-    return !s->n && (!s->rule || !s->top.offset ||
-                        idle_us >= (uint64_t)s->rule->meta_ttl_s * 1000000U);
+    return !s->n &&
+           (!s->rule || !s->top.offset || idle_us >= (uint64_t)s->rule->meta_ttl_s * 1000000U);
 }
 
 static void forget(struct hub *h, struct channel *c)

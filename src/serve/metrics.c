@@ -323,8 +323,7 @@ static void add_store(const struct house *house, struct buf *out)
         {"store_streams", "gauge", "Streams in the store", &counts->streams},
         {"store_events", "gauge", "Events in the store", &counts->stored},
         {"store_bytes", "gauge", "Bytes of its file", &counts->file_bytes},
-        {"store_commit_microseconds", "gauge", "How long the last commit took",
-            &counts->commit_us},
+        {"store_commit_microseconds", "gauge", "How long the last commit took", &counts->commit_us},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         help(out, rows[i].name, rows[i].type, rows[i].sentence);

@@ -90,14 +90,14 @@ struct serve_stats {
 
 /* The store of durable histories.  Written by its thread. */
 struct store_counts {
-    struct counter is_up;     // gauge: 1 or 0
-    struct counter commits;   // groups
-    struct counter events;    // stored since the start
-    struct counter failures;  // of the disk
-    struct counter lost;      // streams that had to begin again
-    struct counter dropped;   // events that a failure found on their way
+    struct counter is_up;                       // gauge: 1 or 0
+    struct counter commits;                     // groups
+    struct counter events;                      // stored since the start
+    struct counter failures;                    // of the disk
+    struct counter lost;                        // streams that had to begin again
+    struct counter dropped;                     // events that a failure found on their way
     struct counter streams, stored, file_bytes; // gauges: what is in the file
-    struct counter commit_us; // gauge: how long the last one took
+    struct counter commit_us;                   // gauge: how long the last one took
 };
 
 struct conn;

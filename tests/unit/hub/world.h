@@ -25,6 +25,8 @@ struct client {
     unsigned hub;
     uint32_t index, nonce;
     bool is_open;
+    bool is_slow;  // its socket takes what room says, and that once
+    uint32_t room; // bytes
     struct buf got;
 };
 
@@ -35,7 +37,12 @@ struct world {
     unsigned n_box[HUBS];
     unsigned posting; // the hub that is at work
     struct client clients[WIRES];
+    struct mail *notes[LETTERS]; // to the store, in order
+    unsigned n_notes, max_notes;
     struct letter answer; // the last one that came by mail; its cached is held
+    unsigned n_answers;
+    bool is_served;                      // what the hubs want done is done at once:
+    unsigned closing[HUB_OVERTAKEN + 1]; // sessions that were to be closed, by reason
     uint64_t now_us;
     uint32_t last_nonce;
     unsigned seed;
@@ -62,8 +69,20 @@ static inline void world_post(void *ctx, unsigned to, struct mail *letter)
     w.box[to][w.n_box[to]++] = (struct post){w.posting, letter};
 }
 
+/* A store that has room for max_notes. */
+static inline bool world_store(void *ctx, struct mail *letter)
+{
+    (void)ctx;
+    if (letter->kind == LETTER_STORE && w.n_notes >= w.max_notes)
+        return false;
+    ENSURE(w.n_notes < LETTERS);
+    w.notes[w.n_notes++] = letter;
+    return true;
+}
+
 static inline void keep_answer(struct letter *l)
 {
+    w.n_answers++;
     frame_drop(w.answer.cached);
     w.answer = *l;
     l->cached = NULL;
@@ -90,9 +109,21 @@ static inline void deliver_one(unsigned to)
 
 static inline int64_t world_write(void *ctx, uint32_t wire, const char *bytes, size_t len)
 {
+    struct client *c = &w.clients[wire];
     (void)ctx;
-    buf_add(&w.clients[wire].got, bytes, len);
+    if (c->is_slow && len > c->room)
+        len = c->room;
+    c->room -= c->is_slow ? (uint32_t)len : 0;
+    buf_add(&c->got, bytes, len);
     return (int64_t)len;
+}
+
+/* The socket of a slow client takes so many bytes more. */
+static inline void take_bytes(uint32_t wire, uint32_t bytes)
+{
+    struct client *c = &w.clients[wire];
+    c->room += bytes;
+    hub_writable(w.hubs[c->hub], c->index);
 }
 
 static inline bool has_mail(void)
@@ -107,11 +138,24 @@ static inline bool has_mail(void)
 static inline void beat(unsigned hub)
 {
     uint32_t index;
+    enum hub_closing why;
     w.posting = hub;
     hub_settle(w.hubs[hub]);
     while (hub_next_ready(w.hubs[hub], &index))
         ;
     hub_flush(w.hubs[hub], w.now_us, world_write, NULL);
+    while (hub_next_drained(w.hubs[hub], &index))
+        ;
+    while (w.is_served && hub_next_closing(w.hubs[hub], &index, &why))
+        w.closing[why]++;
+}
+
+static inline bool has_output(void)
+{
+    for (unsigned i = 0; w.is_served && i < HUBS; i++)
+        if (hub_has_output(w.hubs[i]))
+            return true;
+    return false;
 }
 
 /* Runs every hub's beats until nobody has anything left to do. */
@@ -125,7 +169,7 @@ static inline void settle(void)
         }
         for (unsigned i = 0; i < HUBS; i++)
             beat(i);
-    } while (has_mail());
+    } while (has_mail() || has_output());
 }
 
 /* Time passes, and every hub's timers run. */
@@ -140,10 +184,11 @@ static inline void pass_s(unsigned s)
     settle();
 }
 
-static inline void start(unsigned seed)
+static inline void start_with(unsigned seed, bool (*w_store)(void *ctx, struct mail *letter))
 {
     memset(&w, 0, sizeof w);
     w.seed = seed;
+    w.max_notes = LETTERS;
     w.now_us = 1;
     for (unsigned i = 0; i < HUBS; i++) {
         outbox_pool_init(&w.pools[i]);
@@ -151,11 +196,17 @@ static inline void start(unsigned seed)
             .n_workers = HUBS,
             .outboxes = &w.pools[i],
             .limits = {1 << 20, 1 << 20, 1000, 1000, 1 << 30},
-            .post = world_post};
+            .post = world_post,
+            .store = w_store};
         w.hubs[i] = hub_new(&setup);
         hub_use_apps(w.hubs[i], &app, 1);
         hub_now(w.hubs[i], w.now_us, 0);
     }
+}
+
+static inline void start(unsigned seed)
+{
+    start_with(seed, NULL);
 }
 
 static inline void open_session(unsigned hub, uint32_t wire)
@@ -205,6 +256,8 @@ static inline void end(void)
     for (uint32_t wire = 0; wire < WIRES; wire++)
         buf_fini(&w.clients[wire].got);
     frame_drop(w.answer.cached);
+    for (unsigned i = 0; i < w.n_notes; i++)
+        letter_free(CONTAINER_OF(w.notes[i], struct letter, mail));
 }
 
 static inline unsigned traits_of(const char *channel)
