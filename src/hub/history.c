@@ -95,7 +95,6 @@ uint64_t history_append(struct history *s, struct frame *frame, uint64_t now_us,
     s->n++;
     *event_at(s, s->n - 1) = (struct history_event){frame, wall_ms, now_us};
     s->bytes += frame->len;
-    s->used_us = now_us;
     return ++s->top.offset;
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/base.h"
 #include "base/frame.h"
+#include "base/list.h"
 #include "base/mail.h"
 #include "hub/app.h"
 
@@ -38,7 +39,10 @@ struct line {
     struct mail *first, *last;
 };
 
+struct channel;
+
 struct history {
+    struct channel *channel;         // whose it is
     const struct history_rule *rule; // NULL = a reload has taken it away
     enum history_tier tier;
     bool is_born;         // the store knows of it, or may
@@ -52,6 +56,7 @@ struct history {
     uint32_t first, n, cap; // of the ring
     uint64_t bytes;         // of the frames
     uint64_t used_us;       // when anybody last wanted anything of it
+    struct list_node age;   // among the hub's histories, by used_us
 };
 
 struct history *history_new(const struct history_rule *rule, uint64_t now_us);

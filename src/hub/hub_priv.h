@@ -95,6 +95,7 @@ struct hub {
     struct pile due;       // channels whose count is to be sent
     struct pile caches;    // channels with a cached event
     struct pile histories; // channels with a stream
+    struct list aged;      // these streams, the one that was wanted least lately first
     struct {
         bool is_up;
         uint32_t era; // how often it has failed
@@ -219,6 +220,7 @@ void stream_opened(struct hub *h, const struct letter *l);      // OPENED
 void stream_lost(struct hub *h, const struct letter *l);        // LOST
 void stream_store_state(struct hub *h, const struct letter *l); // STORE_UP
 void stream_use_rules(struct hub *h);                           // after a reload
+void stream_use(struct hub *h, struct history *s);              // somebody wants something of it
 void stream_expire(struct hub *h, struct history *s);
 void stream_tick(struct hub *h); // retention; about once a second
 

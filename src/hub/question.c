@@ -108,7 +108,7 @@ enum hub_result question_ask(struct hub *h, struct letter *l, bool is_mail)
         l->result = LETTER_DISABLED;
         return HUB_DONE;
     }
-    s->used_us = h->now_us;
+    stream_use(h, s);
     struct kept kept = kept_by(s);
     if (is_stale(s, q.has_since, &q.since) || is_stale(s, q.has_until, &q.until)) {
         l->result = LETTER_GONE;

@@ -127,7 +127,7 @@ struct replay *recovery_replay(struct hub *h, struct channel *c, const struct re
         return none;
     }
     stream_expire(h, s);
-    s->used_us = h->now_us;
+    stream_use(h, s);
     if (asked->from.epoch[0])
         return resume(h, s, &asked->from);
     uint64_t from = rewound(h, s, asked);

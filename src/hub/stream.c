@@ -128,7 +128,9 @@ struct history *stream_need(struct hub *h, struct channel *c)
     if (!rule)
         return NULL;
     c->history = history_new(rule, h->now_us);
+    c->history->channel = c;
     pile_push(&h->histories, c);
+    list_append(&h->aged, &c->history->age);
     counter_add(&h->counts.histories, 1);
     open_stream(h, c);
     return c->history;
@@ -172,28 +174,38 @@ void stream_begin_again(struct hub *h, struct channel *c, bool is_owed)
             hub_tell(h, w, &told);
 }
 
-/* All histories together are too much: the one that was wanted least lately lets go, but not the
- * one that grows now.  Rare, so a look at each is fine. */
-static void evict(struct hub *h, const struct channel *growing)
+void stream_use(struct hub *h, struct history *s)
 {
-    while (counter_get(&h->counts.history_bytes) > h->history_bytes) {
-        struct channel *oldest = NULL;
-        for (uint32_t i = 0; i < h->histories.n; i++) {
-            struct channel *c = h->histories.items[i];
-            if (c != growing && c->history->n &&
-                (!oldest || c->history->used_us < oldest->history->used_us))
-                oldest = c;
-        }
-        if (!oldest)
-            return; // its own rule bounds it
-        counter_add(&h->counts.histories_evicted, 1);
-        if (oldest->history->tier == TIER_STORED) {
-            struct held before = held_by(oldest->history);
-            history_clear(oldest->history); // the store has it
-            count_change(h, oldest->history, before);
-        } else {
-            stream_begin_again(h, oldest, false);
-        }
+    s->used_us = h->now_us;
+    if (h->aged.last == &s->age)
+        return;
+    list_remove(&h->aged, &s->age);
+    list_append(&h->aged, &s->age);
+}
+
+static void let_go(struct hub *h, struct history *s)
+{
+    struct held before = held_by(s);
+    counter_add(&h->counts.histories_evicted, 1);
+    if (s->tier == TIER_STORED) {
+        history_clear(s); // the store has it
+        count_change(h, s, before);
+    } else {
+        stream_begin_again(h, s->channel, false);
+    }
+}
+
+/* All histories together are too much: those that were wanted least lately let go, but not the
+ * one that grows now.  Who has nothing left stands at the end, where nobody looks. */
+static void evict(struct hub *h, const struct history *growing)
+{
+    while (counter_get(&h->counts.history_bytes) > h->history_bytes &&
+           h->aged.first != &growing->age) {
+        struct history *s = CONTAINER_OF(h->aged.first, struct history, age);
+        list_remove(&h->aged, &s->age);
+        list_append(&h->aged, &s->age);
+        if (s->n)
+            let_go(h, s);
     }
 }
 
@@ -226,8 +238,11 @@ static bool is_cold(const struct history *s, const struct letter *l)
     uint64_t oldest = history_oldest(s);
     if (s->tier != TIER_STORED || s->stored_from >= oldest || (l->info & INFO_FILLED))
         return false;
-    if (!asked->from.epoch[0])
-        return (asked->rewind || asked->rewind_s) && !s->n;
+    if (!asked->from.epoch[0]) {
+        bool is_less = asked->rewind && asked->rewind < s->rule->rewind;
+        uint32_t most = is_less ? asked->rewind : s->rule->rewind;
+        return (asked->rewind || asked->rewind_s) && s->n < most;
+    }
     return strcmp(asked->from.epoch, s->top.epoch) == 0 && asked->from.offset + 1 < oldest &&
            asked->from.offset + 1 >= s->stored_from &&
            s->top.offset - asked->from.offset <= s->rule->recover_events;
@@ -319,7 +334,8 @@ void stream_opened(struct hub *h, const struct letter *l)
         fill(h, s, found);
     s->is_filling = false;
     release_waiting(h, s);
-    evict(h, c);
+    stream_use(h, s);
+    evict(h, s);
 }
 
 /* --- events ------------------------------------------------------------------------------------------ */
@@ -335,7 +351,8 @@ static void take(struct hub *h, struct channel *c, struct letter *l)
         s->sent = s->top.offset;
     l->position = s->top;
     count_change(h, s, before);
-    evict(h, c);
+    stream_use(h, s);
+    evict(h, s);
 }
 
 /* It is stored first and said then. */
@@ -517,6 +534,7 @@ static void forget(struct hub *h, struct channel *c)
         letter_free(line_pop(&s->unsaid));
     history_clear(s);
     count_change(h, s, before);
+    list_remove(&h->aged, &s->age);
     counter_sub(&h->counts.histories, 1);
     history_free(s);
     c->history = NULL;

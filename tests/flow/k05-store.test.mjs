@@ -36,6 +36,7 @@ for (const workers of [1, 4]) describe(`the store (${workers} workers)`, () => {
   const crash = async () => {
     server.signal('SIGKILL');
     await server.exited;
+    rmSync(server.folder, { recursive: true });
   };
   const publish = async (channel, from, to = from) => {
     const api = apiClient(server, { app });
