@@ -147,6 +147,7 @@ void config_drop(struct config *c)
     free(c->host);
     free(c->path_prefix);
     free(c->tls.cert);
+    free(c->store.path);
     free(c->tls.key);
     free(c->debug.echo_path);
     free(c->debug.worker_path);

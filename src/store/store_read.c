@@ -55,7 +55,7 @@ static enum store_step seek(
     uint64_t after = to + 1;
     while (from < after) {
         uint64_t middle = from + (after - from) / 2;
-        int64_t found_ms;
+        int64_t found_ms = 0;
         enum store_step step = look_up(s, st, middle, &found_ms);
         if (step != STORE_EVENT)
             return step;
