@@ -7,7 +7,6 @@
 
 #include "base/mem.h"
 #include "base/rand.h"
-#include "base/text.h"
 
 static void draw_epoch(char out[EPOCH_CHARS + 1])
 {
@@ -176,17 +175,4 @@ enum history_verdict history_check(const struct history *s, const struct positio
     for (uint64_t offset = at->offset + 1; offset <= s->top.offset; offset++)
         bytes += history_at(s, offset)->frame->len;
     return bytes > rule->recover_bytes ? HISTORY_TOO_MANY : HISTORY_WHOLE;
-}
-
-bool position_read(struct span text, struct position *out)
-{
-    const char *colon = text.len ? memchr(text.p, ':', text.len) : NULL;
-    *out = (struct position){0};
-    if (!colon)
-        return false;
-    size_t n = (size_t)(colon - text.p);
-    if (!n || n > EPOCH_CHARS)
-        return false;
-    memcpy(out->epoch, text.p, n);
-    return text_to_u64(span_from(text, n + 1), &out->offset);
 }

@@ -13,13 +13,7 @@
 #include "base/list.h"
 #include "base/mail.h"
 #include "hub/app.h"
-
-enum { EPOCH_CHARS = 12 };
-
-struct position {
-    char epoch[EPOCH_CHARS + 1]; // "" = none
-    uint64_t offset;
-};
+#include "hub/position.h"
 
 struct history_event {
     struct frame *frame; // held
@@ -100,8 +94,5 @@ const char *history_word(enum history_verdict verdict);
 
 /* Can who was at that position go on? */
 enum history_verdict history_check(const struct history *s, const struct position *at);
-
-/* "EPOCH:OFFSET"; false when the text is none. */
-bool position_read(struct span text, struct position *out) MUST_CHECK;
 
 #endif

@@ -90,14 +90,6 @@ enum {
     INFO_FILLED = 32 // SUBSCRIBE: the store has been asked for what was missed
 };
 
-/* What a subscriber says of recovery (history 3.2). */
-struct recovery {
-    bool is_asked;        // it counts offsets
-    struct position from; // epoch "": it comes for the first time
-    uint32_t rewind;      // then: so many of the last events,
-    uint32_t rewind_s;    // or those of so many seconds
-};
-
 /* What it is to be told, and given: all of it, or the first piece. */
 struct replay {
     struct buf told; // JSON: the member "recovery"; nothing in a later piece

@@ -209,49 +209,6 @@ static bool authorise(struct serve *s, struct session *session, struct subscribe
     return !(sub->traits & CHANNEL_PRESENCE) || authorise_presence(s, session, sub);
 }
 
-/* A count or an offset: a number, or a string of digits where it is too large for one. */
-static bool read_count(struct serve *s, const struct json *value, uint64_t *to)
-{
-    struct span text = value->raw;
-    *to = 0;
-    if (value->kind == JSON_ABSENT || value->kind == JSON_NULL)
-        return true;
-    if (value->kind == JSON_STRING && !json_decode(value, &s->scratch, &text))
-        return false;
-    return (value->kind == JSON_NUMBER || value->kind == JSON_STRING) && text_to_u64(text, to);
-}
-
-/* What the client says of where it was (history 3.2). */
-static bool read_recovery(struct serve *s, const struct json *value, struct recovery *r)
-{
-    struct json_field fields[] = {
-        {"epoch", {0}}, {"offset", {0}}, {"rewind", {0}}, {"rewind_s", {0}}};
-    struct span epoch = span_of(NULL, 0);
-    uint64_t rewind;
-    uint64_t rewind_s;
-    if (value->kind == JSON_ABSENT || value->kind == JSON_NULL)
-        return true;
-    if (value->kind != JSON_OBJECT)
-        return false;
-    json_fields(value, fields, COUNT_OF(fields));
-    bool has_epoch = fields[0].value.kind != JSON_ABSENT && fields[0].value.kind != JSON_NULL;
-    if (has_epoch && (fields[0].value.kind != JSON_STRING ||
-                         !json_decode(&fields[0].value, &s->scratch, &epoch) || !epoch.len ||
-                         fields[1].value.kind == JSON_ABSENT))
-        return false;
-    if (!read_count(s, &fields[1].value, &r->from.offset) ||
-        !read_count(s, &fields[2].value, &rewind) || !read_count(s, &fields[3].value, &rewind_s))
-        return false;
-    r->is_asked = true;
-    r->rewind = rewind < UINT32_MAX ? (uint32_t)rewind : UINT32_MAX;
-    r->rewind_s = rewind_s < UINT32_MAX ? (uint32_t)rewind_s : UINT32_MAX;
-    if (epoch.len > EPOCH_CHARS || (epoch.len && memchr(epoch.p, '\0', epoch.len)))
-        epoch = span_str("?"); // none that we have ever given
-    if (epoch.len)
-        memcpy(r->from.epoch, epoch.p, epoch.len);
-    return true;
-}
-
 /* The fields of the frame; false with an error sent. */
 static bool read_subscribe(
     struct serve *s, struct session *session, const struct pusher_message *m, struct subscribe *sub)
@@ -267,7 +224,7 @@ static bool read_subscribe(
     sub->data = fields[2].value;
     if (!json_decode(&fields[0].value, &s->scratch, &sub->channel))
         sub->channel = json_inner(&fields[0].value);
-    if (!read_recovery(s, &fields[3].value, &sub->recovery)) {
+    if (!recovery_read(&fields[3].value, &s->scratch, &sub->recovery)) {
         fail_subscribe(s, session, sub->channel, "InvalidRecovery", 400,
             span_str("Invalid parameter: data.recovery must be an object with epoch and offset, "
                      "rewind or rewind_s"));

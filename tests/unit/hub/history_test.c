@@ -112,24 +112,11 @@ TEST(random_events_agree_with_a_model)
     history_free(s);
 }
 
-TEST(a_position_is_read_whole_or_not_at_all)
-{
-    static const char *const bad[] = {"", ":", "e", "e:", ":1", "e:x", "e:-1", "e:1:2",
-        "abcdefghijklm:1", "e:18446744073709551616"};
-    struct position at;
-    CHECK(position_read(span_str("abc:18446744073709551615"), &at));
-    CHECK_STR(at.epoch, "abc");
-    CHECK(at.offset == UINT64_MAX);
-    for (size_t i = 0; i < COUNT_OF(bad); i++)
-        CHECK(!position_read(span_str(bad[i]), &at));
-}
-
 int main(void)
 {
     RUN(offsets_count_from_one_and_the_rule_bounds_what_is_kept);
     RUN(time_takes_events_and_leaves_their_number);
     RUN(who_may_go_on_and_who_may_not);
     RUN(random_events_agree_with_a_model);
-    RUN(a_position_is_read_whole_or_not_at_all);
     return test_end();
 }
