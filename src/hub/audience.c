@@ -9,8 +9,11 @@
 #include "wire/ws.h"
 
 static const char data_field[] = "data: ";
+static const char id_field[] = "id: ";
 
-enum { DATA_FIELD = sizeof data_field - 1 };
+enum { DATA_FIELD = sizeof data_field - 1, ID_FIELD = sizeof id_field - 1 };
+
+_Static_assert(AUDIENCE_ID == ID_FIELD + 1, "and a line end");
 
 size_t audience_room(enum audience audience, struct span text)
 {
@@ -20,6 +23,8 @@ size_t audience_room(enum audience audience, struct span text)
     case AUDIENCE_SOCKJS:
         return WS_HEAD_MAX + sockjs_message_bytes(text);
     case AUDIENCE_STREAM:
+    case AUDIENCE_STREAM_AT:
+    case AUDIENCE_STREAM_PLACE:
         return CHUNK_HEAD_MAX + DATA_FIELD + text.len + 2 + CHUNK_TAIL;
     case AUDIENCE_LEGACY:
     case AUDIENCE_LEGACY_ENVELOPE:
@@ -60,9 +65,16 @@ static size_t encode_sockjs(char *out, struct span text)
     return n + sockjs_message(out + n, text);
 }
 
-static size_t encode_stream(char *out, struct span text)
+size_t audience_encode_event(char *out, struct span id, struct span text)
 {
-    size_t n = chunk_head(out, (uint32_t)(DATA_FIELD + text.len + 2));
+    size_t id_line = id.len ? ID_FIELD + id.len + 1 : 0;
+    size_t n = chunk_head(out, (uint32_t)(id_line + DATA_FIELD + text.len + 2));
+    if (id.len) {
+        memcpy(out + n, id_field, ID_FIELD);
+        memcpy(out + n + ID_FIELD, id.p, id.len);
+        out[n + id_line - 1] = '\n';
+    }
+    n += id_line;
     memcpy(out + n, data_field, DATA_FIELD);
     n += DATA_FIELD;
     /* JSON may have line ends between its tokens, where a blank is as good; an event stream
@@ -93,7 +105,9 @@ size_t audience_encode(enum audience audience, char *out, struct span text, int6
     case AUDIENCE_SOCKJS:
         return encode_sockjs(out, text);
     case AUDIENCE_STREAM:
-        return encode_stream(out, text);
+    case AUDIENCE_STREAM_AT:
+    case AUDIENCE_STREAM_PLACE:
+        return audience_encode_event(out, span_of(NULL, 0), text);
     case AUDIENCE_LEGACY:
         return encode_legacy(LEGACY_FLAT, out, text, wall_ms);
     case AUDIENCE_LEGACY_ENVELOPE:
@@ -111,7 +125,7 @@ size_t audience_line(enum audience audience, char *out, struct span line)
 {
     if (audience == AUDIENCE_SOCKJS || audience == AUDIENCE_WS || audience_is_legacy(audience))
         return encode_ws(out, line);
-    size_t ends = audience == AUDIENCE_STREAM ? 2 : 1;
+    size_t ends = audience_is_stream(audience) ? 2 : 1;
     size_t n = chunk_head(out, (uint32_t)(line.len + ends));
     memcpy(out + n, line.p, line.len);
     n += line.len;

@@ -82,9 +82,14 @@ static void free_crowds(struct channel *c)
 
 void channel_fan_out(struct hub *h, struct channel *c, const struct frame *frame, uint32_t except)
 {
-    for (struct crowd *crowd = &c->crowd; crowd; crowd = crowd->next)
-        if (!crowd->is_behind || !frame->offset) // who is behind gets it when its turn comes
+    for (struct crowd *crowd = &c->crowd; crowd; crowd = crowd->next) {
+        if (crowd->is_behind && frame->offset)
+            continue; // who is behind gets it when its turn comes
+        if (crowd->audience == AUDIENCE_STREAM_PLACE && frame->offset)
+            bookmark_publish(h, crowd, frame, except);
+        else
             fanout_publish(&h->fanout, crowd, frame, except);
+    }
     if (c->watch)
         recovery_heard(h, c, frame, except);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "hub/position.h"
 
 enum { MIN_HOLES = 16 };
 
@@ -46,9 +47,26 @@ static void push_index(uint32_t **items, uint32_t *n, uint32_t *cap, uint32_t in
 
 /* --- encoding --------------------------------------------------------------------------- */
 
+/* An event of a stream, which says where it is. */
+static void encode_at(struct batch *b, const struct frame *frame)
+{
+    char text[POSITION_CHARS];
+    struct buf id = {text, 0, sizeof text};
+    struct position at = {.offset = frame->offset};
+    memcpy(at.epoch, frame->epoch, sizeof at.epoch);
+    position_add(&id, &at);
+    size_t room = audience_room(AUDIENCE_STREAM_AT, frame_text(frame)) + AUDIENCE_ID + id.len;
+    char *out = batch_room(b, (uint32_t)room);
+    batch_end_frame(b, (uint32_t)audience_encode_event(out, buf_span(&id), frame_text(frame)));
+}
+
 void fanout_encode(
     const struct fanout *f, enum audience audience, struct batch *b, const struct frame *frame)
 {
+    if (audience == AUDIENCE_STREAM_AT && frame->offset) {
+        encode_at(b, frame);
+        return;
+    }
     bool is_made = audience == AUDIENCE_LEGACY && frame->legacy; // its text is what they get
     struct span text = is_made ? frame_text(frame->legacy) : frame_text(frame);
     enum audience as = is_made ? AUDIENCE_WS : audience;
@@ -71,6 +89,15 @@ void crowd_fini(struct crowd *c)
     if (c->cap)
         free(c->at.many);
     c->n = c->cap = c->n_holes = 0;
+}
+
+bool crowd_next(const struct crowd *c, uint32_t *at, uint32_t *index)
+{
+    const uint32_t *members = c->cap ? c->at.many : c->at.few;
+    while (*at < c->n)
+        if ((*index = members[(*at)++]) != SLAB_NONE)
+            return true;
+    return false;
 }
 
 static struct sub *find_sub(const struct subscriber *s, const struct crowd *crowd)
@@ -270,6 +297,17 @@ void fanout_direct(struct fanout *f, uint32_t index, struct span text)
         return;
     outbox_end_frame(f->pool, &s->out, n);
     counter_add(&f->counts.frames_sent, 1);
+}
+
+void fanout_direct_event(struct fanout *f, uint32_t index, struct span id, struct span text)
+{
+    struct subscriber *s = fanout_at(f, index);
+    sync(f, s, index);
+    size_t room = audience_room(AUDIENCE_STREAM, text) + AUDIENCE_ID + id.len;
+    char *at = outbox_room(f->pool, (uint32_t)room);
+    outbox_end_frame(f->pool, &s->out, (uint32_t)audience_encode_event(at, id, text));
+    counter_add(&f->counts.frames_sent, 1);
+    f->is_pressed |= s->out.bytes >= FANOUT_SOFT_BYTES && !(s->flags & SUBSCRIBER_PENDING);
 }
 
 void fanout_direct_batch(struct fanout *f, uint32_t index, struct batch *b)

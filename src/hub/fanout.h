@@ -169,6 +169,9 @@ void fanout_publish(
 /* For one subscriber alone. */
 void fanout_direct(struct fanout *f, uint32_t index, struct span text);
 
+/* The same as an event with an id, for one who hears an event stream. */
+void fanout_direct_event(struct fanout *f, uint32_t index, struct span id, struct span text);
+
 /* The same, the encoded bytes shared by all who get b this way. */
 void fanout_direct_batch(struct fanout *f, uint32_t index, struct batch *b);
 
@@ -194,6 +197,9 @@ extern const uint32_t fanout_latency_us[LATENCY_BUCKETS - 1];
 
 /* Frees what a crowd owns; it must be empty. */
 void crowd_fini(struct crowd *c);
+
+/* Those who are in it, one by one: at starts at 0.  False at the end. */
+bool crowd_next(const struct crowd *c, uint32_t *at, uint32_t *index);
 
 static inline uint32_t crowd_size(const struct crowd *c)
 {

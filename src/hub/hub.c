@@ -51,12 +51,13 @@ void hub_free(struct hub *h)
     stream_tick(h);
     channel_send_counts(h);
     channel_release_idle(h);
-    ENSURE(h->channels.n == 0 && h->users.n == 0 && h->cursors.n == 0);
+    ENSURE(h->channels.n == 0 && h->users.n == 0 && h->cursors.n == 0 && h->bookmarks.n == 0);
     free_facts(h);
     fanout_fini(&h->fanout);
     map_fini(&h->channels);
     map_fini(&h->users);
     map_fini(&h->cursors);
+    map_fini(&h->bookmarks);
     free(h->idle.items);
     free(h->settling.items);
     free(h->due.items);
@@ -171,6 +172,7 @@ void hub_close(struct hub *h, uint32_t index, struct outbox *rest)
     identity_close(h, index);
     while (s->subs && s->subs->n)
         leave(h, index, &s->subs->v[s->subs->n - 1]);
+    bookmark_drop(h, index);
     fanout_remove(&h->fanout, index, rest);
 }
 
@@ -317,7 +319,7 @@ static void join(struct hub *h, uint32_t index, const struct letter *l)
         hub_send(h, index, frame_text(l->cached));
     else if (!l->cached && (l->traits & CHANNEL_CACHE) && !is_recovered)
         send_internal(h, index, "pusher:cache_miss", l->channel);
-    enum audience audience = (enum audience)fanout_at(&h->fanout, index)->audience;
+    enum audience audience = bookmark_audience(h, index, l->replay);
     bool is_behind = l->replay && !l->replay->is_last;
     fanout_join(&h->fanout, index, channel_crowd(c, audience, is_behind), member);
     if (l->replay)

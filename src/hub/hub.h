@@ -201,6 +201,11 @@ const struct fanout_counts *hub_fanout_counts(const struct hub *h);
  * is given. */
 uint32_t hub_open(struct hub *h, uint32_t wire, enum audience audience, uint32_t nonce);
 
+/* An event stream of several channels: each event's id says where it is in all of them, in the
+ * order of names.  at: where it was, or none.  Before it subscribes. */
+void hub_use_bookmark(
+    struct hub *h, uint32_t index, const struct span *names, const struct position *at, uint32_t n);
+
 /* Leaves every channel, signs out.  What is pending moves to *rest, or is dropped. */
 void hub_close(struct hub *h, uint32_t index, struct outbox *rest);
 

@@ -103,6 +103,7 @@ struct hub {
     bool is_ending;      // hub_free: nobody comes back
     struct pile watched; // channels with a watch
     struct map cursors;
+    struct map bookmarks;
     uint64_t history_bytes; // at most
     uint32_t *ready;        // sessions whose wait is over
     uint32_t n_ready, cap_ready, at_ready;
@@ -257,6 +258,20 @@ void recovery_heard(struct hub *h, struct channel *c, const struct frame *frame,
 void recovery_tell(struct hub *h, struct channel *c, const struct position *at);
 
 void recovery_tick(struct hub *h); // checkpoints; about once a second
+
+/* --- event streams --- */
+
+/* In which encoding it hears a channel that it joins with that. */
+enum audience bookmark_audience(const struct hub *h, uint32_t index, const struct replay *r);
+
+/* Behind this text the session is there in the channel: an event stream is told so by an id. */
+void bookmark_send(struct hub *h, uint32_t index, struct span channel, const struct position *at,
+    struct span text);
+
+/* To each stream of a crowd its own. */
+void bookmark_publish(
+    struct hub *h, const struct crowd *crowd, const struct frame *frame, uint32_t except);
+void bookmark_drop(struct hub *h, uint32_t index);
 
 /* --- presence --- */
 

@@ -168,7 +168,7 @@ static void send_position(
     struct hub *h, uint32_t index, const struct channel *c, const struct position *at)
 {
     struct frame *position = position_frame(c, at);
-    hub_send(h, index, frame_text(position));
+    bookmark_send(h, index, channel_name(c), at, frame_text(position));
     frame_drop(position);
 }
 
@@ -179,8 +179,8 @@ static void send_piece(
 {
     struct position at = r->upto;
     for (uint32_t i = 0; i < r->n; i++) {
-        hub_send(h, index, frame_text(r->frames[i]));
         at.offset = r->upto.offset - r->n + i + 1;
+        bookmark_send(h, index, channel_name(c), &at, frame_text(r->frames[i]));
         if (is_hidden(r->frames[i]))
             send_position(h, index, c, &at);
     }
@@ -196,12 +196,12 @@ void recovery_send(struct hub *h, uint32_t index, const struct letter *l)
     add_success(l, &inner);
     struct frame *success =
         pusher_internal("pusher_internal:subscription_succeeded", l->channel, buf_span(&inner));
-    hub_send(h, index, frame_text(success));
+    struct position base = r->upto;
+    base.offset -= r->n;
+    bookmark_send(h, index, l->channel, &base, frame_text(success));
     frame_drop(success);
     buf_fini(&inner);
     if (l->cached && !r->is_recovered) {
-        struct position base = r->upto;
-        base.offset -= r->n;
         hub_send(h, index, frame_text(l->cached));
         if (base.epoch[0])
             send_position(h, index, c, &base); // it does not count
@@ -313,7 +313,7 @@ void recovery_replayed(struct hub *h, const struct letter *l)
         return;
     drop_cursor(h, cursor);
     struct sub *sub = hub_sub(h, index, c->app, channel_name(c));
-    enum audience audience = (enum audience)fanout_at(&h->fanout, index)->audience;
+    enum audience audience = (enum audience)sub->crowd->audience;
     fanout_move(&h->fanout, index, sub, channel_crowd(c, audience, false));
     recovery_begin(h, c, index, r);
 }
@@ -385,7 +385,7 @@ void recovery_tell(struct hub *h, struct channel *c, const struct position *at)
         return;
     struct frame *frame = position_frame(c, at);
     for (uint32_t i = 0; i < c->watch->n; i++)
-        hub_send(h, c->watch->sessions[i], frame_text(frame));
+        bookmark_send(h, c->watch->sessions[i], channel_name(c), at, frame_text(frame));
     frame_drop(frame);
     c->watch->heard = *at;
     c->watch->told_offset = at->offset;

@@ -1,5 +1,5 @@
 /* GET /events/KEY?channels=a,b: channels as Server-Sent Events; private ones with a token, under
- * the gateway's policy. */
+ * the gateway's policy.  Who comes back says by Last-Event-ID where it was (docs/history.md). */
 #include "base/base.h"
 
 #include "serve/fallback.h"
@@ -45,12 +45,17 @@ static void answer(struct serve *s, struct conn *c, int status, const char *befo
     buf_fini(&body);
 }
 
+/* Channels of a stream that says by its ids where it is: an id has a position of each. */
+enum { PLACES_MAX = 32 };
+
 /* Who asks for what. */
 struct viewer {
     const struct gateway *gateway; // NULL = none, or not for this app
     const struct app *app;
     struct caller caller;
     struct span names;
+    struct position from[PLACES_MAX]; // where it was, by name
+    bool has_places;                  // there are not more names than that
 };
 
 /* May the caller join this channel?  False with the request answered. */
@@ -139,6 +144,57 @@ static void add_authorisation(struct serve *s, const struct fallback *f, const s
     buf_fini(&data);
 }
 
+/* Who comes back says where it was by the last id: in a header of the browser's, or in a
+ * parameter.  Of an id that is none of ours nothing is known. */
+static void read_places(const struct http_head *head, struct viewer *v)
+{
+    struct buf given = {0};
+    struct span names = v->names;
+    struct span name;
+    size_t n = 0;
+    while (next_name(&names, &name))
+        n++;
+    v->has_places = n <= PLACES_MAX;
+    struct span id = head->last_event_id;
+    if (!id.len && api_param(head->query, "lastEventId", &given))
+        id = buf_span(&given);
+    bool is_ours = !v->has_places || positions_read(id, v->from, n);
+    names = v->names;
+    for (size_t i = 0; !is_ours && next_name(&names, &name); i++)
+        v->from[i] = app_history(v->app, name) ? position_unknown() : (struct position){0};
+    buf_fini(&given);
+}
+
+/* The stream counts in a channel with history, and in one of which it knows a position. */
+static bool is_counted(const struct viewer *v, size_t i, struct span name)
+{
+    return v->has_places && (v->from[i].epoch[0] || app_history(v->app, name));
+}
+
+/* An id of several positions, or of one that is not the first, is the stream's own. */
+static void use_places(struct serve *s, const struct fallback *f, const struct viewer *v)
+{
+    struct span list[PLACES_MAX];
+    struct span names = v->names;
+    uint32_t n = 0;
+    bool is_own = false;
+    while (v->has_places && next_name(&names, &list[n])) {
+        is_own |= n && is_counted(v, n, list[n]);
+        n++;
+    }
+    if (is_own)
+        hub_use_bookmark(s->hub, f->session, list, v->from, n);
+}
+
+static void add_recovery(const struct position *from, struct buf *out)
+{
+    buf_add_str(out, ",\"recovery\":{");
+    if (from->epoch[0])
+        buf_addf(out, "\"epoch\":\"%s\",\"offset\":\"%llu\"", from->epoch,
+            (unsigned long long)from->offset);
+    buf_add_char(out, '}');
+}
+
 /* As if the client had sent its subscriptions. */
 static void subscribe(struct serve *s, struct fallback *f, const struct viewer *v)
 {
@@ -146,12 +202,15 @@ static void subscribe(struct serve *s, struct fallback *f, const struct viewer *
     struct buf message = {0};
     struct span names = v->names;
     struct span name;
+    use_places(s, f, v);
     buf_add_char(&list, '[');
-    while (next_name(&names, &name)) {
+    for (size_t i = 0; next_name(&names, &name); i++) {
         message.len = 0;
         buf_add_str(&message, "{\"event\":\"pusher:subscribe\",\"data\":{\"channel\":");
         json_quote(&message, name);
         add_authorisation(s, f, v, name, &message);
+        if (is_counted(v, i, name))
+            add_recovery(&v->from[i], &message);
         buf_add_str(&message, "}}");
         if (list.len > 1)
             buf_add_char(&list, ',');
@@ -200,6 +259,7 @@ void events_request(struct serve *s, struct conn *c, const struct http_head *hea
         answer(s, c, status_of(why), close_sentence(why), span_of("", 0), "");
     } else {
         struct viewer v = {.app = claim.app, .names = buf_span(&names)};
+        read_places(head, &v);
         if (check_token(s, c, head, &v) && check_names(s, c, &v))
             open_stream(s, c, &claim, &v);
         else

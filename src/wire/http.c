@@ -192,6 +192,7 @@ static int take_value(
         {"access-control-request-headers", &head->request_headers},
         {"x-socket-id", &head->socket_id},
         {"x-idempotency-key", &head->idempotency_key},
+        {"last-event-id", &head->last_event_id},
     };
     for (size_t i = 0; i < COUNT_OF(known); i++) {
         if (!text_eq_nocase(name, known[i].name))

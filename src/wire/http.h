@@ -37,6 +37,7 @@ struct http_head {
     struct span request_headers; // Access-Control-Request-Headers
     struct span socket_id;       // X-Socket-Id
     struct span idempotency_key; // X-Idempotency-Key
+    struct span last_event_id;   // Last-Event-ID
     struct span cookie;          // the first of its kind
 };
 

@@ -34,6 +34,21 @@ TEST(each_audience_has_its_encoding)
     CHECK_SPAN(encode(AUDIENCE_STREAM, text, false), "12\r\ndata: {\"a\":\"\xc3\xa4\"}\n\n\r\n");
 }
 
+TEST(an_event_of_a_stream_may_have_an_id)
+{
+    struct span id = span_str("abc:18446744073709551615");
+    struct span text = span_str("{}");
+    size_t room = audience_room(AUDIENCE_STREAM_AT, text) + AUDIENCE_ID + id.len;
+    char *out = mem_alloc(room);
+    size_t n = audience_encode_event(out, id, text);
+    CHECK(n <= room);
+    CHECK_SPAN(span_of(out, n), "27\r\nid: abc:18446744073709551615\ndata: {}\n\n\r\n");
+    n = audience_encode_event(out, span_of(NULL, 0), text);
+    CHECK_SPAN(span_of(out, n), "a\r\ndata: {}\n\n\r\n");
+    CHECK_SPAN(encode(AUDIENCE_STREAM_AT, text, false), "a\r\ndata: {}\n\n\r\n");
+    free(out);
+}
+
 TEST(a_line_end_between_tokens_does_not_end_an_event_of_a_stream)
 {
     CHECK_SPAN(encode(AUDIENCE_STREAM, span_str("{\r\n\"a\":\n1}"), false),
@@ -82,6 +97,7 @@ TEST(a_legacy_client_gets_a_frame_of_its_own_and_nothing_of_the_protocol)
 int main(void)
 {
     RUN(each_audience_has_its_encoding);
+    RUN(an_event_of_a_stream_may_have_an_id);
     RUN(a_line_end_between_tokens_does_not_end_an_event_of_a_stream);
     RUN(a_line_is_framed_for_those_who_hear_it);
     RUN(a_legacy_client_gets_a_frame_of_its_own_and_nothing_of_the_protocol);
