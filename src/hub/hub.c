@@ -342,10 +342,12 @@ void hub_receive_answer(struct hub *h, struct letter *l, bool was_waiting)
     uint32_t index = hub_live(h, l->session);
     if (index == SLAB_NONE) {
         /* It went while the letter was on its way: what the home counted is undone. */
-        if (l->result == LETTER_OK) {
-            l->mail.kind = LETTER_UNSUBSCRIBE;
-            hub_tell(h, letter_home(h, l), l);
-        }
+        struct letter undo = *l;
+        undo.mail.kind = LETTER_UNSUBSCRIBE;
+        undo.frame = undo.cached = NULL;
+        undo.replay = NULL;
+        if (l->result == LETTER_OK)
+            hub_tell(h, letter_home(h, l), &undo);
         return;
     }
     if (l->result == LETTER_OK)
