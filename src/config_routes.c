@@ -347,6 +347,11 @@ static bool read_every(void *ctx, const struct pairs *p, struct err *err)
     return pairs_u32(p, 250, 3600000, &IN(ctx)->action->every_ms, err);
 }
 
+static bool read_wait(void *ctx, const struct pairs *p, struct err *err)
+{
+    return pairs_u32(p, 0, 25, &IN(ctx)->action->wait_s, err);
+}
+
 static bool read_builtin(void *ctx, const struct pairs *p, struct err *err)
 {
     const char *words[BUILTINS];
@@ -619,7 +624,7 @@ static bool read_route(
         .status = 200,
         .max_body = 65536,
         .rate_window_s = 60,
-        .action = {.every_ms = 5000, .demo.every_ms = 1000}};
+        .action = {.every_ms = 5000, .wait_s = 25, .demo.every_ms = 1000}};
     struct route_reader in = {.r = r, .route = route, .action = &route->action};
     if (!group_read(group, f, node, &in, err))
         return false;
@@ -678,7 +683,7 @@ bool file_routes(struct gateway_reader *r, const struct pairs *p, struct err *er
         {"forbidden", route_forbidden}, {"rate_limit", route_rate}, {"body", read_body},
         {"max_body", route_max_body}, {"publish", read_publish}, {"dispatch", read_dispatch},
         {"upstream", read_upstream}, {"builtin", read_builtin}, {"demo", read_demo},
-        {"every_ms", read_every}, {"reply", route_reply}};
+        {"every_ms", read_every}, {"wait_s", read_wait}, {"reply", route_reply}};
     static const struct group group = {"gateway.routes.", parts, COUNT_OF(parts)};
     return group_read_list(&group, p, r, read_route, err) && find_routes(r->gateway, p, err) &&
            refuse_twins(r->gateway, p, err);

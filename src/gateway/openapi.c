@@ -88,6 +88,17 @@ static void add_responses(struct buf *out, const struct route *r)
     buf_add_char(out, '}');
 }
 
+static void add_poll_parameters(struct buf *out)
+{
+    buf_add_str(out, ",\"parameters\":["
+                     "{\"name\":\"session\",\"in\":\"query\",\"schema\":{\"type\":\"string\"},"
+                     "\"description\":\"session_id of the last answer\"},"
+                     "{\"name\":\"since\",\"in\":\"query\",\"schema\":{\"type\":\"array\",\"items\":"
+                     "{\"type\":\"string\"}},\"description\":\"CHANNEL:EPOCH:OFFSET, repeated\"},"
+                     "{\"name\":\"wait\",\"in\":\"query\",\"schema\":{\"type\":\"integer\","
+                     "\"minimum\":0,\"maximum\":25},\"description\":\"seconds\"}]");
+}
+
 static void add_operation(struct buf *out, const struct route *r)
 {
     buf_addf(out, "\"%s\":{",
@@ -103,6 +114,8 @@ static void add_operation(struct buf *out, const struct route *r)
         buf_add_str(out, ",\"security\":[{\"bearer\":[]},{}]");
     if (r->action.n_fields)
         add_body(out, &r->action);
+    if (r->action.builtin == BUILTIN_POLL)
+        add_poll_parameters(out);
     add_responses(out, r);
     buf_add_char(out, '}');
 }

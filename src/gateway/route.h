@@ -90,7 +90,8 @@ struct action {
     enum builtin builtin;
     struct upstream upstream;
     struct demo demo;
-    uint32_t every_ms; // of server metrics
+    uint32_t every_ms; // of server metrics; how often to poll
+    uint32_t wait_s;   // of a poll that does not say
 };
 
 struct dispatch_case {

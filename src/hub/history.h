@@ -42,6 +42,8 @@ struct history {
     bool is_born;         // the store knows of it, or may
     bool is_filling;      // the store has been asked for events that the ring has dropped
     struct line waiting;  // until what the store has is known
+    struct line askers;   // questions that wait for an event
+    uint64_t polled_us;   // when somebody last asked who will be back; 0 = never
     struct line unsaid;   // on their way to the store: said when they are there
     uint64_t sent;        // the offset of the last of these; the top's when there are none
     uint64_t stored_from; // the store has nothing older

@@ -52,6 +52,7 @@ enum letter_kind {
     LETTER_POSITION, // home to a worker with subscribers: where the stream is now; no answer
     LETTER_MORE,     // a subscriber that is behind: what comes behind position?
     LETTER_REPLAY,   // its answer
+    LETTER_WITHDRAW, // a question that waits for an event is not wanted any more; no answer
     LETTER_STORE,    // home to the store: an event
     LETTER_OPEN,     // what is there of this stream?
     LETTER_RESET,    // another epoch
@@ -116,7 +117,9 @@ struct history_query {
     bool is_backwards, has_since, has_until;
     struct position since, until; // exclusive, inclusive
     int64_t start_ms, end_ms;     // wall time; 0 = unbounded
-    uint32_t limit;
+    uint32_t limit; // 0: only where the stream is
+    bool is_poll;   // who asks comes back within a minute: until then the stream stays
+    bool waits;     // with since: answered when there is something behind it
 };
 
 /* One struct for all kinds: a kind uses the members that its name suggests.  Spans are
@@ -164,6 +167,7 @@ struct hub_counts {
     struct counter unstored;          // events that were refused because they could not be stored
     struct counter store_refused;     // not posted to the store: too much was waiting there
     struct counter overtaken;         // closed: what they were being given was gone
+    struct counter askers;            // questions that wait for an event
     struct counter cursors;           // subscriptions that are still being given it
     struct counter legacy_events;     // events of channels that legacy clients hear
     struct counter parity_events;     // of these, heard by Channels clients as well
@@ -274,6 +278,10 @@ enum hub_result hub_ask(struct hub *h, struct letter *ask);
 
 /* The same, asked of one worker: LETTER_ASK_CHANNELS. */
 enum hub_result hub_ask_worker(struct hub *h, unsigned worker, struct letter *ask);
+
+/* Takes back a LETTER_ASK_HISTORY that waits.  ask names the same channel and request; an answer
+ * may be on its way already. */
+void hub_withdraw(struct hub *h, struct letter *ask);
 
 /* Nobody but a subscriber or a cache would notice an event on this channel, and its home is
  * here and has neither: publishing can be skipped. */

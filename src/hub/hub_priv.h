@@ -211,6 +211,10 @@ enum stream_result stream_accept(struct hub *h, struct channel *c, struct letter
 struct letter *stream_stored(struct hub *h, const struct letter *l);
 void stream_said(struct hub *h, struct channel *c);
 
+/* The question waits, with this letter, for the stream's next event or epoch. */
+void stream_ask_later(struct hub *h, struct history *s, struct letter *l, bool is_mail);
+void stream_withdraw(struct hub *h, const struct letter *l); // WITHDRAW
+
 /* Another epoch begins: whoever counts is told.  is_owed: the store is to answer. */
 void stream_begin_again(struct hub *h, struct channel *c, bool is_owed);
 

@@ -110,6 +110,9 @@ static void handle(struct hub *h, struct letter *l, bool is_mail)
     case LETTER_REPLAY:
         recovery_replayed(h, l);
         break;
+    case LETTER_WITHDRAW:
+        stream_withdraw(h, l);
+        break;
     case LETTER_STORED:
         channel_stored(h, l);
         break;
@@ -212,6 +215,14 @@ enum hub_result hub_ask(struct hub *h, struct letter *ask)
     }
     ask->hash = hash_bytes(ask->app, name);
     return hub_ask_worker(h, letter_home(h, ask), ask);
+}
+
+void hub_withdraw(struct hub *h, struct letter *ask)
+{
+    ask->mail.kind = LETTER_WITHDRAW;
+    ask->from = (uint16_t)h->setup.worker;
+    ask->hash = hash_bytes(ask->app, ask->channel);
+    hub_tell(h, letter_home(h, ask), ask);
 }
 
 void hub_receive(struct hub *h, struct letter *l)

@@ -15,6 +15,11 @@ static bool is_epoch(struct span text)
     return text.len && text.len <= EPOCH_CHARS;
 }
 
+bool position_is(const struct position *a, const struct position *b)
+{
+    return a->offset == b->offset && strcmp(a->epoch, b->epoch) == 0;
+}
+
 bool position_read(struct span text, struct position *out)
 {
     const char *colon = text.len ? memchr(text.p, ':', text.len) : NULL;

@@ -25,6 +25,9 @@ struct recovery {
     uint32_t rewind_s;    // or those of so many seconds
 };
 
+/* The same place of the same stream. */
+bool position_is(const struct position *a, const struct position *b);
+
 /* False when the text is none. */
 bool position_read(struct span text, struct position *out) MUST_CHECK;
 

@@ -82,7 +82,7 @@ static bool is_stale(const struct history *s, bool is_there, const struct positi
 /* All of what the question is about is in the ring. */
 static bool is_covered(const struct history *s, const struct history_query *q)
 {
-    return !is_in_store(s) || (q->has_since && q->since.offset + 1 >= history_oldest(s));
+    return !q->limit || !is_in_store(s) || (q->has_since && q->since.offset + 1 >= history_oldest(s));
 }
 
 /* The channel of a question: made when a rule keeps its history, so that its epoch stays. */
@@ -109,7 +109,13 @@ enum hub_result question_ask(struct hub *h, struct letter *l, bool is_mail)
         return HUB_DONE;
     }
     stream_use(h, s);
+    s->polled_us = q.is_poll ? h->now_us : s->polled_us;
+    l->position = s->top;
     struct kept kept = kept_by(s);
+    if (q.waits && position_is(&q.since, &s->top)) {
+        stream_ask_later(h, s, l, is_mail);
+        return HUB_WAIT;
+    }
     if (is_stale(s, q.has_since, &q.since) || is_stale(s, q.has_until, &q.until)) {
         l->result = LETTER_GONE;
         page_begin(&page, &out, l->channel, &kept, NULL);

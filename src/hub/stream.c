@@ -16,6 +16,9 @@
 /* In memory a durable stream that nobody wants is a copy. */
 enum { IDLE_US = 60 * 1000 * 1000 };
 
+/* Who polls is back by then: nothing has happened meanwhile if the epoch is the same. */
+enum { POLLED_US = 60 * 1000 * 1000 };
+
 /* --- lines ------------------------------------------------------------------------------------------- */
 
 static void line_push(struct line *line, struct letter *l)
@@ -45,6 +48,57 @@ static struct letter *line_pop(struct line *line)
 static void keep(struct line *line, struct letter *l, bool is_mail)
 {
     line_push(line, is_mail ? l : letter_copy(l));
+}
+
+/* --- questions that wait ----------------------------------------------------------------------------- */
+
+void stream_ask_later(struct hub *h, struct history *s, struct letter *l, bool is_mail)
+{
+    keep(&s->askers, l, is_mail);
+    counter_add(&h->counts.askers, 1);
+}
+
+/* Something has happened: they are asked again, and answered. */
+static void wake_askers(struct hub *h, struct history *s)
+{
+    struct line line = s->askers;
+    s->askers = (struct line){0};
+    while (line.first) {
+        counter_sub(&h->counts.askers, 1);
+        hub_receive(h, line_pop(&line));
+    }
+}
+
+static bool is_same_request(const struct letter *a, const struct letter *b)
+{
+    return a->from == b->from && memcmp(a->request, b->request, sizeof a->request) == 0;
+}
+
+/* How many have gone from the line. */
+static unsigned strike(struct line *line, const struct letter *l)
+{
+    struct line left = {0};
+    unsigned n = 0;
+    while (line->first) {
+        struct letter *one = line_pop(line);
+        if (is_same_request(one, l)) {
+            letter_free(one);
+            n++;
+        } else {
+            line_push(&left, one);
+        }
+    }
+    *line = left;
+    return n;
+}
+
+void stream_withdraw(struct hub *h, const struct letter *l)
+{
+    struct channel *c = channel_find(h, l->app, l->channel, l->hash);
+    if (!c || !c->history)
+        return; // it has been answered
+    counter_sub(&h->counts.askers, strike(&c->history->askers, l));
+    (void)strike(&c->history->waiting, l); // where it waits to be asked at all
 }
 
 /* --- to the store ------------------------------------------------------------------------------------ */
@@ -172,6 +226,7 @@ void stream_begin_again(struct hub *h, struct channel *c, bool is_owed)
     for (unsigned w = 0; c->interest && w < h->setup.n_workers; w++)
         if (c->interest[w] && w != h->setup.worker)
             hub_tell(h, w, &told);
+    wake_askers(h, s);
 }
 
 void stream_use(struct hub *h, struct history *s)
@@ -353,6 +408,7 @@ static void take(struct hub *h, struct channel *c, struct letter *l)
     count_change(h, s, before);
     stream_use(h, s);
     evict(h, s);
+    wake_askers(h, s);
 }
 
 /* It is stored first and said then. */
@@ -484,6 +540,8 @@ static void use_rule(struct hub *h, struct channel *c)
     enum durability before = s->tier == TIER_MEMORY ? DURABILITY_MEMORY : DURABILITY_ASYNC;
     enum durability now = rule && rule->durability ? DURABILITY_ASYNC : DURABILITY_MEMORY;
     s->rule = rule;
+    if (!rule)
+        wake_askers(h, s); // they are told that nothing is kept
     if (before == now) {
         if (s->tier == TIER_STORED)
             post_rule(h, c, LETTER_RULE, false);
@@ -513,7 +571,9 @@ static bool is_over(const struct hub *h, const struct channel *c)
     uint64_t idle_us = h->now_us - s->used_us;
     if (h->is_ending)
         return true;
-    if (c->n_subscribers || is_blocked(s) || s->unsaid.first)
+    if (c->n_subscribers || is_blocked(s) || s->unsaid.first || s->askers.first)
+        return false;
+    if (s->polled_us && h->now_us - s->polled_us < POLLED_US)
         return false;
     if (s->tier == TIER_STORED)
         return !s->is_born || idle_us >= IDLE_US;
@@ -532,6 +592,8 @@ static void forget(struct hub *h, struct channel *c)
         letter_free(line_pop(&s->waiting));
     while (s->unsaid.first)
         letter_free(line_pop(&s->unsaid));
+    for (; s->askers.first; counter_sub(&h->counts.askers, 1))
+        letter_free(line_pop(&s->askers));
     history_clear(s);
     count_change(h, s, before);
     list_remove(&h->aged, &s->age);

@@ -1,7 +1,7 @@
 /* An act's life, its replies and its events. */
 #include "base/base.h"
 
-#include "serve/act.h"
+#include "serve/poll.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -52,6 +52,7 @@ void act_drop(struct act *a)
     buf_fini(&a->authorization);
     buf_fini(&a->channel);
     buf_fini(&a->reply);
+    poll_free(a->poll);
     config_drop(a->config);
     free(a);
 }
@@ -337,10 +338,11 @@ void act_answer(struct serve *s, struct conn *c, struct call *call)
 {
     struct act *a = call->act;
     a->call = NULL;
+    poll_stop(s, a);
     if (a->status < 400 && call->n_unstored)
         fail_unstored(a);
     if (a->status < 400)
-        builtin_gather(a, call);
+        builtin_gather(s, a, call);
     act_write_reply(a);
     count_answer(s, a->status);
     size_t n = strlen(a->headers);

@@ -17,6 +17,8 @@
 
 enum { REQUEST_ID_MAX = 64, ACT_HEADERS = 1024 };
 
+struct poll;
+
 struct act {
     struct list_node node; // in serve.acts, while is_listed
     uint32_t refs;
@@ -42,7 +44,8 @@ struct act {
     char origin[256];          // of the page that asks; "" = none
     bool is_listed, is_asking; // asking: an upstream owes an answer
     bool is_quiet;             // the socket is told of a failure only
-    uint32_t step, due_ms;     // of a demonstration
+    uint32_t step, due_ms;     // of a demonstration; due_ms: of a poll that waits
+    struct poll *poll;         // poll.h; owned, NULL = it is none
 };
 
 struct act *act_new(struct serve *s, struct conn *c, const struct route *route);
@@ -88,7 +91,7 @@ bool act_channel(
 bool builtin_run(struct serve *s, struct act *a);
 
 /* All answers that the call waited for are there. */
-void builtin_gather(struct act *a, const struct call *call);
+void builtin_gather(struct serve *s, struct act *a, const struct call *call);
 
 /* Hands the work to the upstream; false with the reply failed. */
 void job_ask_upstream(struct serve *s, struct act *a);

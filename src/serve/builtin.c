@@ -8,10 +8,10 @@
 #include "base/mem.h"
 #include "base/text.h"
 #include "gateway/tally.h"
-#include "serve/act.h"
 #include "serve/api.h"
 #include "serve/metrics.h"
 #include "serve/notes.h"
+#include "serve/poll.h"
 #include "wire/json.h"
 #include "wire/pusher.h"
 #include "wire/sign.h"
@@ -433,7 +433,8 @@ static bool needs_call(enum builtin builtin)
 {
     return builtin == BUILTIN_SUBSCRIBE || builtin == BUILTIN_UNSUBSCRIBE ||
            builtin == BUILTIN_USER_CHANNELS || builtin == BUILTIN_DISCONNECT ||
-           builtin == BUILTIN_STATS || builtin == BUILTIN_HISTORY;
+           builtin == BUILTIN_STATS || builtin == BUILTIN_HISTORY ||
+           builtin == BUILTIN_POLL_OPEN || builtin == BUILTIN_POLL;
 }
 
 bool builtin_run(struct serve *s, struct act *a)
@@ -458,6 +459,8 @@ bool builtin_run(struct serve *s, struct act *a)
         [BUILTIN_DEMO_PROGRESS] = run_nothing,
         [BUILTIN_OPENAPI] = run_openapi,
         [BUILTIN_HISTORY] = run_history,
+        [BUILTIN_POLL_OPEN] = poll_run_open,
+        [BUILTIN_POLL] = poll_run,
     };
     if (!a->call && needs_call(a->action->builtin))
         return act_fail(a, 400, "Only an HTTP request can ask for this");
@@ -556,7 +559,7 @@ static void gather_stats(struct act *a, const struct call *call)
     buf_add_str(&a->reply, "]},\"message\":\"Statistics of this server\"}");
 }
 
-void builtin_gather(struct act *a, const struct call *call)
+void builtin_gather(struct serve *s, struct act *a, const struct call *call)
 {
     switch ((int)a->action->builtin) {
     case BUILTIN_SUBSCRIBE:
@@ -576,6 +579,12 @@ void builtin_gather(struct act *a, const struct call *call)
         break;
     case BUILTIN_HISTORY:
         gather_history(a, call);
+        break;
+    case BUILTIN_POLL_OPEN:
+        poll_gather_open(a, call);
+        break;
+    case BUILTIN_POLL:
+        poll_gather(s, a, call);
         break;
     default: // the others have written theirs
         break;

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "serve/act.h"
 #include "serve/once.h"
+#include "serve/poll.h"
 #include "wire/json.h"
 #include "wire/pusher.h"
 
@@ -21,6 +21,14 @@ struct call *call_new(enum call_kind kind, const struct app *app, uint32_t n_ite
     call->n_items = n_items;
     call->items = n_items ? mem_zero(n_items * sizeof *call->items) : NULL;
     return call;
+}
+
+void call_resize(struct call *call, uint32_t n_items)
+{
+    ENSURE(!call->n_left && n_items);
+    free(call->items);
+    call->items = mem_zero(n_items * sizeof *call->items);
+    call->n_items = n_items;
 }
 
 static void set_request(uint32_t request[3], const struct conn *c, uint32_t item)
@@ -66,8 +74,10 @@ void call_free(struct serve *s, struct call *call)
     }
     free(call->items);
     free(call->headers);
-    if (call->act)
+    if (call->act) {
         call->act->call = NULL; // nobody waits any more
+        poll_stop(s, call->act);
+    }
     act_drop(call->act);
     free(call);
 }
@@ -328,7 +338,7 @@ bool call_once(struct serve *s, struct conn *c, struct call *call, struct span n
 
 void call_finish(struct serve *s, struct conn *c, struct call *call)
 {
-    if (call->n_left) {
+    if (call->n_left || poll_waits(s, c, call)) {
         c->call = call;
         call->app = NULL;
         conn_become(s, c, CONN_ANSWER);
@@ -349,7 +359,9 @@ void call_give(struct call *call, uint32_t item, uint32_t count, struct span tex
 void call_settle(struct serve *s, struct conn *c)
 {
     struct call *call = c->call;
-    if (--call->n_left)
+    if (--call->n_left && !poll_is_waiting(call))
+        return;
+    if (!call->n_left && poll_waits(s, c, call))
         return;
     c->call = NULL;
     conn_become(s, c, CONN_HEAD);

@@ -52,6 +52,9 @@ struct call {
 struct call *call_new(enum call_kind kind, const struct app *app, uint32_t n_items);
 void call_free(struct serve *s, struct call *call); // NULL is fine
 
+/* Room for n items instead; nothing has been asked. */
+void call_resize(struct call *call, uint32_t n_items);
+
 /* Names the request, so that it acts once: name is one of once.h's table.  True: go on with the
  * call.  False: the request has been answered, or waits, and the call is gone. */
 bool call_once(struct serve *s, struct conn *c, struct call *call, struct span name) MUST_CHECK;

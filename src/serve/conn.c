@@ -9,10 +9,10 @@
 
 #include "base/mem.h"
 #include "base/text.h"
-#include "serve/act.h"
 #include "serve/call.h"
 #include "serve/fallback.h"
 #include "serve/ip.h"
+#include "serve/poll.h"
 #include "serve/session.h"
 
 enum {
@@ -635,6 +635,8 @@ bool conn_event(struct serve *s, const struct loop_event *e)
         c->flags |= CONN_HANGUP;
     if (c->state == CONN_RECEIVE && e->is_hangup)
         fallback_hangup(s, fallback_at(s, c->fallback));
+    if (c->state == CONN_ANSWER && e->is_hangup && c->call->act)
+        poll_hurry(s, c->call->act);
     if (e->is_writable && c->state == CONN_RECEIVE)
         fallback_writable(s, fallback_at(s, c->fallback));
     else if (e->is_writable && c->session != SLAB_NONE)

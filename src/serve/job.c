@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "serve/act.h"
 #include "serve/bridge.h"
+#include "serve/poll.h"
 #include "wire/json.h"
 
 enum { ERROR_TEXT = 200 };
@@ -346,9 +347,13 @@ void jobs_run(struct serve *s)
     for (struct list_node *node = s->acts.first; node; node = next) {
         next = node->next;
         struct act *a = CONTAINER_OF(node, struct act, node);
+        if (s->drain.is_on)
+            poll_hurry(s, a);
         if (a->is_asking || (int32_t)(s->now_ms - a->due_ms) < 0)
             continue;
-        if (!take_step(s, a))
+        if (a->poll)
+            call_settle(s, conn_at(s, a->conn)); // the wait is over: that unlists it
+        else if (!take_step(s, a))
             act_unlist(s, a);
     }
 }
@@ -391,6 +396,9 @@ void jobs_sweep(struct serve *s)
 void jobs_use_config(struct serve *s)
 {
     const struct gateway *g = s->config->gateway;
+    /* The rules may be others now: who waits asks again. */
+    for (struct list_node *node = s->acts.first; node; node = node->next)
+        poll_hurry(s, CONTAINER_OF(node, struct act, node));
     s->numbers_ms = mem_array(s->numbers_ms, g ? g->n_routes + 1 : 1, sizeof *s->numbers_ms);
     for (size_t i = 0; g && i < g->n_routes; i++)
         s->numbers_ms[i] = s->now_ms - g->routes[i].action.every_ms;

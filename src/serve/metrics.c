@@ -56,6 +56,7 @@ READ(unrecovered, &hub_counts(s->hub)->unrecovered)
 READ(unstored, &hub_counts(s->hub)->unstored)
 READ(store_refused, &hub_counts(s->hub)->store_refused)
 READ(overtaken, &hub_counts(s->hub)->overtaken)
+READ(askers, &hub_counts(s->hub)->askers)
 READ(cursors, &hub_counts(s->hub)->cursors)
 READ(frames, &hub_fanout_counts(s->hub)->frames_sent)
 READ(bytes, &hub_fanout_counts(s->hub)->bytes_sent)
@@ -92,6 +93,7 @@ static const struct gauge gauges[] = {
     {"overtaken_total", "counter",
         "Subscriptions closed because what they were being given was no longer kept",
         read_overtaken},
+    {"waiting_polls", "gauge", "Channels that polls wait for at their home", read_askers},
     {"catching_up", "gauge", "Subscriptions that are being given what they missed", read_cursors},
     {"messages_out_total", "counter", "Frames for clients", read_frames},
     {"bytes_out_total", "counter", "Bytes of frames written to sockets", read_bytes},
