@@ -90,13 +90,14 @@ static void add_responses(struct buf *out, const struct route *r)
 
 static void add_poll_parameters(struct buf *out)
 {
-    buf_add_str(out, ",\"parameters\":["
-                     "{\"name\":\"session\",\"in\":\"query\",\"schema\":{\"type\":\"string\"},"
-                     "\"description\":\"session_id of the last answer\"},"
-                     "{\"name\":\"since\",\"in\":\"query\",\"schema\":{\"type\":\"array\",\"items\":"
-                     "{\"type\":\"string\"}},\"description\":\"CHANNEL:EPOCH:OFFSET, repeated\"},"
-                     "{\"name\":\"wait\",\"in\":\"query\",\"schema\":{\"type\":\"integer\","
-                     "\"minimum\":0,\"maximum\":25},\"description\":\"seconds\"}]");
+    buf_add_str(out,
+        ",\"parameters\":["
+        "{\"name\":\"session\",\"in\":\"query\",\"schema\":{\"type\":\"string\"},"
+        "\"description\":\"session_id of the last answer\"},"
+        "{\"name\":\"since\",\"in\":\"query\",\"schema\":{\"type\":\"array\",\"items\":"
+        "{\"type\":\"string\"}},\"description\":\"CHANNEL:EPOCH:OFFSET, repeated\"},"
+        "{\"name\":\"wait\",\"in\":\"query\",\"schema\":{\"type\":\"integer\","
+        "\"minimum\":0,\"maximum\":25},\"description\":\"seconds\"}]");
 }
 
 static void add_operation(struct buf *out, const struct route *r)

@@ -117,9 +117,9 @@ struct history_query {
     bool is_backwards, has_since, has_until;
     struct position since, until; // exclusive, inclusive
     int64_t start_ms, end_ms;     // wall time; 0 = unbounded
-    uint32_t limit; // 0: only where the stream is
-    bool is_poll;   // who asks comes back within a minute: until then the stream stays
-    bool waits;     // with since: answered when there is something behind it
+    uint32_t limit;               // 0: only where the stream is
+    bool is_poll; // who asks comes back within a minute: until then the stream stays
+    bool waits;   // with since: answered when there is something behind it
 };
 
 /* One struct for all kinds: a kind uses the members that its name suggests.  Spans are

@@ -64,6 +64,13 @@ static void post(struct hub *h, unsigned to, struct letter *letter)
     h->setup.post(h->setup.ctx, to, &letter->mail);
 }
 
+static void terminate(struct hub *h, const struct letter *l)
+{
+    uint32_t index = hub_live(h, l->session);
+    if (index != SLAB_NONE)
+        hub_push_closing(h, index, HUB_TERMINATED);
+}
+
 /* What is told or asked of this hub; what it answers to itself comes back the same way. */
 static void handle(struct hub *h, struct letter *l, bool is_mail)
 {
@@ -89,12 +96,9 @@ static void handle(struct hub *h, struct letter *l, bool is_mail)
     case LETTER_FLIP:
         user_flip(h, l);
         break;
-    case LETTER_CLOSE: {
-        uint32_t index = hub_live(h, l->session);
-        if (index != SLAB_NONE)
-            hub_push_closing(h, index, HUB_TERMINATED);
+    case LETTER_CLOSE:
+        terminate(h, l);
         break;
-    }
     case LETTER_EVENT: {
         struct channel *c = channel_find(h, l->app, l->channel, l->hash);
         if (c)

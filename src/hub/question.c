@@ -82,7 +82,8 @@ static bool is_stale(const struct history *s, bool is_there, const struct positi
 /* All of what the question is about is in the ring. */
 static bool is_covered(const struct history *s, const struct history_query *q)
 {
-    return !q->limit || !is_in_store(s) || (q->has_since && q->since.offset + 1 >= history_oldest(s));
+    return !q->limit || !is_in_store(s) ||
+           (q->has_since && q->since.offset + 1 >= history_oldest(s));
 }
 
 /* The channel of a question: made when a rule keeps its history, so that its epoch stays. */

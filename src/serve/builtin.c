@@ -433,8 +433,8 @@ static bool needs_call(enum builtin builtin)
 {
     return builtin == BUILTIN_SUBSCRIBE || builtin == BUILTIN_UNSUBSCRIBE ||
            builtin == BUILTIN_USER_CHANNELS || builtin == BUILTIN_DISCONNECT ||
-           builtin == BUILTIN_STATS || builtin == BUILTIN_HISTORY ||
-           builtin == BUILTIN_POLL_OPEN || builtin == BUILTIN_POLL;
+           builtin == BUILTIN_STATS || builtin == BUILTIN_HISTORY || builtin == BUILTIN_POLL_OPEN ||
+           builtin == BUILTIN_POLL;
 }
 
 bool builtin_run(struct serve *s, struct act *a)

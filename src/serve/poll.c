@@ -57,8 +57,8 @@ static void ask(struct serve *s, struct act *a, struct call *call)
 }
 
 /* May the caller hear this channel?  As who joins it. */
-static bool check_channel(struct act *a, struct poll_channel *channel, const char *where,
-    const char *field)
+static bool check_channel(
+    struct act *a, struct poll_channel *channel, const char *where, const char *field)
 {
     unsigned traits;
     struct span name = span_str(channel->name);
@@ -187,8 +187,7 @@ static bool read_poll(struct act *a)
     a->poll->wait_ms = a->action->wait_s * 1000;
     bool ok = read_params(a, &session);
     if (ok && session.len &&
-        !poll_session_read(
-            &a->poll->list, &a->app->keys[0].sign, a->caller.id, buf_span(&session)))
+        !poll_session_read(&a->poll->list, &a->app->keys[0].sign, a->caller.id, buf_span(&session)))
         ok = act_fail(a, 404, "There is no such session: open another");
     if (ok && !a->poll->list.n)
         ok = act_fail_value(a, "query", "session", "A session is needed, or positions in since");
@@ -272,8 +271,7 @@ struct supply {
 static void take_next(struct supply *x)
 {
     struct json item;
-    struct json_field fields[] = {
-        {"offset", {0}}, {"time_ms", {0}}, {"name", {0}}, {"data", {0}}};
+    struct json_field fields[] = {{"offset", {0}}, {"time_ms", {0}}, {"name", {0}}, {"data", {0}}};
     x->has_next = x->items.kind == JSON_ARRAY && json_next(&x->items, &x->at, &item);
     if (!x->has_next)
         return;
@@ -319,8 +317,8 @@ static void add_event(
 {
     buf_add_str(out, is_first ? "{\"channel\":" : ",{\"channel\":");
     json_quote(out, span_str(channel->name));
-    buf_addf(out, ",\"event\":%.*s,\"data\":%.*s,\"offset\":%llu,\"epoch\":\"%s\"}",
-        SPAN(x->name), SPAN(x->data), (unsigned long long)x->offset, channel->at.epoch);
+    buf_addf(out, ",\"event\":%.*s,\"data\":%.*s,\"offset\":%llu,\"epoch\":\"%s\"}", SPAN(x->name),
+        SPAN(x->data), (unsigned long long)x->offset, channel->at.epoch);
 }
 
 /* The events of all channels in the order of their time; within one, of their offsets. */
@@ -415,7 +413,8 @@ void poll_gather(struct serve *s, struct act *a, const struct call *call)
         return;
     }
     if (find_unkept(a->poll, call)) {
-        (void)act_fail(a, 404, "The history of %s is not kept any more", find_unkept(a->poll, call));
+        (void)act_fail(
+            a, 404, "The history of %s is not kept any more", find_unkept(a->poll, call));
         return;
     }
     buf_add_str(&a->reply, "{\"events\":[");

@@ -27,8 +27,7 @@ enum poll_add poll_list_add(struct poll_list *list, struct span name, const stru
     if (list->n == POLL_CHANNELS || list->names_bytes + name.len > POLL_NAMES_BYTES)
         return POLL_FULL;
     list->channels = mem_array(list->channels, list->n + 1, sizeof *list->channels);
-    list->channels[list->n++] =
-        (struct poll_channel){.name = mem_dup(name.p, name.len), .at = *at};
+    list->channels[list->n++] = (struct poll_channel){.name = mem_dup(name.p, name.len), .at = *at};
     list->names_bytes += name.len;
     return POLL_ADDED;
 }
@@ -78,8 +77,8 @@ void poll_session_write(
     buf_fini(&lines);
 }
 
-bool poll_session_read(struct poll_list *list, const struct sign_key *key, struct span user,
-    struct span session)
+bool poll_session_read(
+    struct poll_list *list, const struct sign_key *key, struct span user, struct span session)
 {
     struct buf lines = {0};
     bool ok = session.len > SIGN_HEX + 1 && session.p[session.len - SIGN_HEX - 1] == '.' &&

@@ -2,20 +2,22 @@
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import net from 'node:net';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import { describe, test } from 'node:test';
 import { call, guideApp, guideFile, mint, nowS, users } from './gateway.mjs';
-import { apiClient, apiRequest, forEachWorkers, limit, slowness, startServer, until } from './harness.mjs';
+import { apiClient, apiRequest, forEachWorkers, limit, slowness, startServer, until, useServer } from './harness.mjs';
 
 const agent = new http.Agent({ keepAlive: true, maxSockets: 64 });
-const config = (history = '', rules = '', routes = '') => `
+const config = (rules = '', durability = 'memory') => `
 apps:
   - id: ${guideApp.id}
     keys: [{key: ${guideApp.key}, secret: ${guideApp.secret}}]
     history:
-      - {channel: "few-*", max_events: 5}
-      - {channels: ["keep-*", "private-*"], max_events: 5000}
-${history}gateway:
+      - {channel: "few-*", max_events: 5, durability: ${durability}}
+      - {channels: ["keep-*", "private-*"], max_events: 5000, durability: ${durability}}
+gateway:
   auth:
     jwt: {keys: [{alg: HS256, secret: guide-development-secret-change-me-0123456789}], leeway_s: 0}
     roles: {student: 1, teacher: 2, admin: 3}
@@ -24,7 +26,7 @@ ${rules}    - {channel: "private-user-{user.id}", join: user}
     - {channel: "private-class-*", join: teacher+}
   routes:
     - {name: open, path: /api/v1/pusher/poll/open, builtin: poll_open, every_ms: 250}
-    - {name: poll, method: GET, path: /api/v1/pusher/poll, aliases: [/fallback/poll], builtin: poll, every_ms: 300, wait_s: 1${routes}}
+    - {name: poll, method: GET, path: /api/v1/pusher/poll, aliases: [/fallback/poll], builtin: poll, every_ms: 300, wait_s: 1}
 `;
 const range = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
 
@@ -52,7 +54,10 @@ async function publish(server, channels, from, to = from) {
   for (const n of range(from, to)) await api.trigger(channels, 'e', { n });
 }
 
-forEachWorkers('polling', { app: null, config: config() }, (ctx) => {
+// What is in a store behaves as what is in memory.
+const stored = (folder) => `store: {path: ${folder}/histories}\n${config('', 'ack')}`;
+
+const define = (ctx) => {
   const server = () => { ctx.server.app = guideApp; return ctx.server; };
   const idle = async () => {
     agent.destroy();
@@ -342,7 +347,10 @@ forEachWorkers('polling', { app: null, config: config() }, (ctx) => {
     await answer;
     await idle();
   });
-});
+};
+
+forEachWorkers('polling', { app: null, config: config() }, define);
+describe('polling, stored first', () => define(useServer({ app: null, config: stored, workers: 4 })));
 
 describe('polling, as the server changes', { timeout: 60000 * slowness }, () => {
   test('a reload ends the wait, and its rules count at the next poll', async () => {
@@ -351,7 +359,7 @@ describe('polling, as the server changes', { timeout: 60000 * slowness }, () => 
     const { body } = await open(server, ['private-user-7', 'keep-r']);
     const answer = poll(server, { session: body.session_id, wait: 25 });
     await until(async () => await waiting(server) === 2, 'the poll to wait');
-    writeFileSync(`${server.folder}/carillon.yaml`, config('', '    - {channel: private-user-7, join: nobody}\n'));
+    writeFileSync(`${server.folder}/carillon.yaml`, config('    - {channel: private-user-7, join: nobody}\n'));
     server.signal('SIGHUP');
     const ended = await answer;
     assert.deepEqual([ended.status, ended.body.events], [200, []]);
@@ -394,6 +402,26 @@ describe('polling, as the server changes', { timeout: 60000 * slowness }, () => 
     assert.deepEqual([told.gap, told.events, told.positions['keep-s'].offset], [['keep-s'], [], 0]);
     agent.destroy();
     await next.stop();
+  });
+
+  test('with a store a restart is no gap, and what came while nobody polled is there', async () => {
+    const folder = mkdtempSync(path.join(os.tmpdir(), 'carillon-poll-'));
+    try {
+      const first = await startServer({ app: null, config: stored(folder) });
+      await publish(first, 'keep-s', 1, 3);
+      const { body } = await open(first, ['keep-s']);
+      await publish(first, 'keep-s', 4, 5);
+      agent.destroy();
+      await first.stop();
+      const second = await startServer({ app: null, config: stored(folder) });
+      await publish(second, 'keep-s', 6);
+      const answer = (await poll(second, { session: body.session_id, wait: 0 })).body;
+      assert.deepEqual([numbers(answer), answer.gap], [[4, 5, 6], undefined]);
+      agent.destroy();
+      await second.stop();
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 
   test('the guide\'s configuration has it, with its limits and names', async () => {

@@ -40,12 +40,12 @@ static bool reads(struct span session, const char *user, const struct sign_key *
 
 TEST(a_position_names_its_channel)
 {
-    static const char *const wrong[] = {
-        "", "a", ":", ":e:1", "a:e", "a:e:", "a::1", "a:e:x", "a:e:-1", "a:e:1 ", "a:e:1:2",
-        "a:1234567890123:1", "a:e:18446744073709551616"};
+    static const char *const wrong[] = {"", "a", ":", ":e:1", "a:e", "a:e:", "a::1", "a:e:x",
+        "a:e:-1", "a:e:1 ", "a:e:1:2", "a:1234567890123:1", "a:e:18446744073709551616"};
     struct span name;
     struct position p;
-    CHECK(poll_since_read(span_str("private-a,b@c;=.:k3JdPq8wZx2c:18446744073709551615"), &name, &p));
+    CHECK(
+        poll_since_read(span_str("private-a,b@c;=.:k3JdPq8wZx2c:18446744073709551615"), &name, &p));
     CHECK_SPAN(name, "private-a,b@c;=.");
     CHECK_STR(p.epoch, "k3JdPq8wZx2c");
     CHECK(p.offset == UINT64_MAX);
