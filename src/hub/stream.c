@@ -74,22 +74,22 @@ static bool is_same_request(const struct letter *a, const struct letter *b)
     return a->from == b->from && memcmp(a->request, b->request, sizeof a->request) == 0;
 }
 
-/* How many have gone from the line. */
-static unsigned strike(struct line *line, const struct letter *l)
+/* Takes the request out of the line; false when it is not there.  Those who wait for several
+ * channels are withdrawn in the order in which they came, so the first is nearly always it. */
+static bool strike(struct line *line, const struct letter *l)
 {
-    struct line left = {0};
-    unsigned n = 0;
-    while (line->first) {
-        struct letter *one = line_pop(line);
-        if (is_same_request(one, l)) {
-            letter_free(one);
-            n++;
-        } else {
-            line_push(&left, one);
-        }
+    struct mail *before = NULL;
+    for (struct mail *at = line->first; at; before = at, at = at->next) {
+        struct letter *one = CONTAINER_OF(at, struct letter, mail);
+        if (!is_same_request(one, l))
+            continue;
+        *(before ? &before->next : &line->first) = at->next;
+        if (line->last == at)
+            line->last = before;
+        letter_free(one);
+        return true;
     }
-    *line = left;
-    return n;
+    return false;
 }
 
 void stream_withdraw(struct hub *h, const struct letter *l)
@@ -97,8 +97,10 @@ void stream_withdraw(struct hub *h, const struct letter *l)
     struct channel *c = channel_find(h, l->app, l->channel, l->hash);
     if (!c || !c->history)
         return; // it has been answered
-    counter_sub(&h->counts.askers, strike(&c->history->askers, l));
-    (void)strike(&c->history->waiting, l); // where it waits to be asked at all
+    if (strike(&c->history->askers, l))
+        counter_sub(&h->counts.askers, 1);
+    else
+        (void)strike(&c->history->waiting, l); // where it waits to be asked at all
 }
 
 /* --- to the store ------------------------------------------------------------------------------------ */
