@@ -98,6 +98,24 @@ TEST(memory_is_given_back_only_when_nothing_is_listed_for_the_flush)
     end();
 }
 
+TEST(a_hub_ends_with_something_unsaid)
+{
+    start(1);
+    open_session(0, 0);
+    open_session(0, 1);
+    (void)subscribe(0, "presence-room", "a");
+    (void)subscribe(1, "presence-room", "b");
+    settle();
+    close_session(0); // the other is to hear of it
+    close_session(1);
+    while (has_mail()) {
+        unsigned to = draw(HUBS);
+        if (w.n_box[to])
+            deliver_one(to);
+    }
+    finish();
+}
+
 TEST(a_cache_outlives_its_subscribers_and_nothing_else_does)
 {
     start(5);
@@ -119,6 +137,7 @@ int main(void)
     RUN(presence_is_by_user_across_workers_and_capped);
     RUN(a_session_that_goes_before_the_answer_leaves_nothing);
     RUN(memory_is_given_back_only_when_nothing_is_listed_for_the_flush);
+    RUN(a_hub_ends_with_something_unsaid);
     RUN(a_cache_outlives_its_subscribers_and_nothing_else_does);
     return test_end();
 }

@@ -236,6 +236,19 @@ static inline uint64_t sum_channels(void)
     return n;
 }
 
+static inline void finish(void)
+{
+    for (unsigned i = 0; i < HUBS; i++) {
+        hub_free(w.hubs[i]);
+        outbox_pool_fini(&w.pools[i]);
+    }
+    for (uint32_t wire = 0; wire < WIRES; wire++)
+        buf_fini(&w.clients[wire].got);
+    frame_drop(w.answer.cached);
+    for (unsigned i = 0; i < w.n_notes; i++)
+        letter_free(CONTAINER_OF(w.notes[i], struct letter, mail));
+}
+
 /* Everyone goes, and nothing may be left of them. */
 static inline void end(void)
 {
@@ -249,15 +262,7 @@ static inline void end(void)
         CHECK_EQ(counter_get(&counts->home_channels), 0);
         CHECK_EQ(counter_get(&counts->users), 0);
     }
-    for (unsigned i = 0; i < HUBS; i++) {
-        hub_free(w.hubs[i]);
-        outbox_pool_fini(&w.pools[i]);
-    }
-    for (uint32_t wire = 0; wire < WIRES; wire++)
-        buf_fini(&w.clients[wire].got);
-    frame_drop(w.answer.cached);
-    for (unsigned i = 0; i < w.n_notes; i++)
-        letter_free(CONTAINER_OF(w.notes[i], struct letter, mail));
+    finish();
 }
 
 static inline unsigned traits_of(const char *channel)

@@ -1,0 +1,285 @@
+// Publishers that number their events, listeners behind links that fail, a server that is stopped,
+// killed, frozen and purged; and what everybody has seen in the end.
+import { mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { apiClient, apiRequest, limit, pusherClient, startServer, until } from '../flow/harness.mjs';
+import { withRecovery } from '../flow/recovery.mjs';
+import { Link } from './link.mjs';
+import { judgePlain, judgeRecovering } from './verdict.mjs';
+
+const app = { id: 'a1', key: 'k1', secret: 's1' };
+const encryptionMasterKeyBase64 = Buffer.from('0123456789abcdef0123456789abcdef').toString('base64');
+const channels = ['open-1', 'open-2', 'private-1', 'presence-1', 'cache-1', 'private-encrypted-1'];
+const transports = ['ws', 'ws', 'xhr_streaming', 'xhr_polling'];
+
+const config = (durability, keep) => (folder) => `store: {path: ${folder}/histories}
+apps:
+  - id: ${app.id}
+    keys: [{key: ${app.key}, secret: ${app.secret}}]
+    client_events: true
+    history: [{channel: "*", max_events: ${keep}, recover_max_events: ${keep}, durability: ${durability}}]
+`;
+
+const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
+
+// Numbers from a seed: the same schedule again.
+export function dice(seed) {
+  let state = seed >>> 0 || 1;
+  return (below) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+}
+
+export class Scene {
+  // durability: memory, async, ack.  keep: events of each channel.
+  constructor({ durability, workers, seed, keep = 1000 }) {
+    Object.assign(this, { durability, workers, keep, roll: dice(seed) });
+    this.folder = mkdtempSync(path.join(os.tmpdir(), 'carillon-chaos-'));
+    this.numbers = Object.fromEntries(channels.map((name) => [name, 0])); // published so far
+    this.listeners = [];
+    this.faults = {};
+    this.isOver = false;
+  }
+
+  async start() {
+    this.server = await startServer({
+      app: null, workers: this.workers, port: this.server?.port,
+      config: () => config(this.durability, this.keep)(this.folder),
+      set: { 'limits.rejoin_ms': 500, 'app_defaults.limits.event_data_bytes': 20000 },
+    });
+    this.server.app = app;
+  }
+
+  // --- publishers ---
+
+  // The last number of the channel's history: whether an event whose answer was lost is there.
+  async #newest(channel) {
+    const answer = await apiRequest(this.server, 'GET', `/apps/${app.id}/channels/${channel}/history`, { app, params: { limit: 1 } });
+    const item = answer.json?.items?.[0];
+    return item ? Number(item.name.slice(1)) : 0;
+  }
+
+  // Until it is there.  A name makes a repetition act once, as long as the process lives.
+  async #publish(channel, n) {
+    const api = apiClient(this.server, { app, encryptionMasterKeyBase64 });
+    for (;;) {
+      const life = this.server;
+      try {
+        await api.post({ path: '/events', body: {
+          name: `e${n}`, channel, idempotency_key: `${channel}-${n}`,
+          data: channel.startsWith('private-encrypted-') ? this.#encrypted(api, channel, n) : JSON.stringify({ n }),
+        } });
+        return;
+      } catch {
+        if (this.isOver && this.isGivingUp) return;
+        await pause(20);
+        if (this.server !== life || this.server.status)
+          await until(() => !this.server.status && this.server !== life, 'the server to be back', 30000);
+        if (await this.#newest(channel).catch(() => 0) >= n) return;
+      }
+    }
+  }
+
+  #encrypted(api, channel, n) {
+    let body;
+    const spy = Object.assign(Object.create(api), { post: (options) => { body = options.body; return Promise.resolve(); } });
+    void spy.trigger(channel, `e${n}`, { n });
+    return body.data;
+  }
+
+  async #publisher(channel) {
+    while (!this.isOver) {
+      const n = this.numbers[channel] + 1;
+      await this.#publish(channel, n);
+      this.numbers[channel] = n;
+      await pause(this.roll(30));
+    }
+  }
+
+  // --- listeners ---
+
+  async listen(kind, transport) {
+    const link = await new Link(() => this.server.port).open();
+    const api = apiClient(this.server, { app, encryptionMasterKeyBase64 });
+    const id = this.listeners.length;
+    const client = pusherClient(this.server, {
+      app, wsPort: link.port, httpPort: link.port, enabledTransports: [transport], activityTimeout: 1000, pongTimeout: 1000,
+      channelAuthorization: { customHandler({ socketId, channelName }, done) {
+        const member = channelName.startsWith('presence-') ? { user_id: `u${id}` } : undefined;
+        done(null, api.authorizeChannel(socketId, channelName, member));
+      } },
+    });
+    const traces = Object.fromEntries(channels.map((name) => [name, []]));
+    const listener = { kind, transport, link, client, traces, recovered: 0 };
+    if (kind === 'recovering') {
+      const { log, positions } = withRecovery(client);
+      listener.positions = positions;
+      log.push = (...entries) => {
+        for (const [channel, what, { reason }] of entries) {
+          if (what === 'discontinuity') traces[channel].push({ told: reason });
+          listener.recovered += what === 'recovered';
+        }
+        return 0;
+      };
+    }
+    client.connection.bind('connected', () => { for (const name of channels) traces[name].push({ connected: true }); });
+    for (const name of channels)
+      client.subscribe(name).bind_global((event, data) => { if (/^e\d+$/.test(event)) traces[name].push({ n: data.n, event }); });
+    this.listeners.push(listener);
+    await until(() => channels.every((name) => client.channel(name).subscribed), `${transport} to be subscribed`);
+  }
+
+  // pusher-js waits long behind a connection that was refused; somebody who waits for a page reloads.
+  nudge() {
+    for (const { client } of this.listeners)
+      if (client.connection.state !== 'connected') {
+        client.disconnect();
+        client.connect();
+      }
+  }
+
+  // --- faults ---
+
+  #anyLink() { return this.listeners[this.roll(this.listeners.length)].link; }
+
+  async #restart(stop) {
+    await stop();
+    await this.start();
+    this.nudge();
+  }
+
+  actions = {
+    cut: () => this.#anyLink().cut(),
+    'cut all': () => { for (const { link } of this.listeners) link.cut(); },
+    'half close': () => this.#anyLink().halfClose(),
+    stall: async () => {
+      const link = this.#anyLink();
+      link.isStalled = true;
+      await pause(200 + this.roll(1500));
+      link.isStalled = false;
+    },
+    throttle: async () => {
+      const link = this.#anyLink();
+      link.rate = 5000;
+      await pause(500);
+      link.rate = 0;
+    },
+    away: async () => {
+      const link = this.#anyLink();
+      link.isDown = true;
+      link.cut();
+      await pause(100 + this.roll(1000));
+      link.isDown = false;
+      this.nudge();
+    },
+    freeze: async () => {
+      await this.server.freeze();
+      await pause(200);
+      this.server.thaw();
+    },
+    purge: () => apiRequest(this.server, 'DELETE', `/apps/${app.id}/channels/${channels[this.roll(channels.length)]}/history`, { app }).catch(() => {}),
+    restart: () => this.#restart(() => this.server.stop()),
+    kill: () => this.#restart(async () => {
+      this.server.signal('SIGKILL');
+      await this.server.exited;
+      rmSync(this.server.folder, { recursive: true, force: true });
+    }),
+  };
+
+  async act(name) {
+    this.faults[name] = (this.faults[name] ?? 0) + 1;
+    await this.actions[name]();
+  }
+
+  // --- the whole ---
+
+  // schedule: names of actions, with a pause behind each.
+  async play(schedule, between) {
+    await this.start();
+    for (const transport of transports) await this.listen('recovering', transport);
+    for (const transport of ['ws', 'xhr_polling']) await this.listen('plain', transport);
+    const publishers = channels.map((channel) => this.#publisher(channel));
+    for await (const name of schedule) {
+      await this.act(name);
+      await pause(between());
+    }
+    this.isOver = true;
+    await Promise.all(publishers);
+    await this.#settle();
+  }
+
+  // Everybody is connected, and has what there is: or will never have it.
+  async #settle() {
+    for (const { link } of this.listeners) Object.assign(link, { rate: 0, isStalled: false, isDown: false });
+    await until(() => {
+      const isWhole = this.listeners.every(({ client }) => client.connection.state === 'connected' && channels.every((name) => client.channel(name).subscribed));
+      if (!isWhole && Date.now() - (this.nudged ?? 0) > limit(2500)) {
+        this.nudged = Date.now();
+        this.nudge();
+      }
+      return isWhole;
+    }, 'everybody to be back', 40000);
+    const isThere = ({ traces }, name) => traces[name].findLast((entry) => entry.n !== undefined)?.n === this.numbers[name] || 'told' in (traces[name].findLast((entry) => !entry.connected) ?? {});
+    const waits = () => this.listeners.filter(({ kind }) => kind === 'recovering').every((listener) => channels.every((name) => isThere(listener, name)));
+    await until(waits, 'the last events', 8000).catch(() => {}); // the verdict says who lacks what
+  }
+
+  verdict() {
+    const rows = [];
+    for (const { kind, transport, traces, recovered, client } of this.listeners)
+      for (const channel of channels) {
+        const last = this.numbers[channel];
+        const row = kind === 'recovering' ? judgeRecovering(traces[channel], last) : judgePlain(traces[channel]);
+        rows.push({ durability: this.durability, kind, transport, channel, published: last, recovered, ...row,
+          faults: [...row.faults, ...(client.connection.state === 'connected' ? [] : ['it did not come back'])] });
+      }
+    return rows;
+  }
+
+  async end() {
+    this.isOver = this.isGivingUp = true;
+    for (const { client, link } of this.listeners) {
+      client.disconnect();
+      link.close();
+    }
+    await this.server.stop();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+}
+
+// Two hundred at once: everybody is cut, misses events, and comes back in the same moment.
+export async function crowd({ durability, workers, seed, clients = 200, events = 50 }) {
+  const scene = new Scene({ durability, workers, seed });
+  await scene.start();
+  const link = await new Link(() => scene.server.port).open();
+  const heard = [];
+  const api = apiClient(scene.server, { app });
+  try {
+    for (let i = 0; i < clients; i++) {
+      const client = pusherClient(scene.server, { app, wsPort: link.port });
+      withRecovery(client);
+      const mine = [];
+      client.subscribe('open-crowd').bind('e', ({ n }) => mine.push(n));
+      heard.push({ client, mine });
+    }
+    await until(() => heard.every(({ client }) => client.channel('open-crowd').subscribed), 'the crowd', 30000);
+    await api.trigger('open-crowd', 'e', { n: 1 });
+    await until(() => heard.every(({ mine }) => mine.length === 1), 'the first event');
+    link.isDown = true;
+    link.cut();
+    for (let n = 2; n <= events; n++) await api.trigger('open-crowd', 'e', { n });
+    link.isDown = false;
+    for (const { client } of heard) {
+      client.disconnect();
+      client.connect();
+    }
+    await until(() => heard.every(({ mine }) => mine.length >= events), 'everybody to have everything', 30000);
+    return heard.map(({ mine }) => mine);
+  } finally {
+    for (const { client } of heard) client.disconnect();
+    link.close();
+    await scene.end();
+  }
+}
