@@ -5,6 +5,7 @@
 #   make test       everything: unit, flow, browser and client tests
 #   make asan tsan  unit and flow tests under the sanitizers
 #   make fuzz       every fuzz target for FUZZ_SECONDS
+#   make chaos      links and servers that fail, for CHAOS_SECONDS, from CHAOS_SEED
 #   make bench      what a delivery costs, beside a floor
 #   make lint       format, layers, clang-tidy    (make format: apply the format)
 #   make install    under PREFIX, in DESTDIR
@@ -20,7 +21,7 @@ demo = -DNO_DEMO=$(if $(filter-out 0 no off OFF,$(NO_DEMO)),ON,OFF)
 build = cmake --preset $(1) --log-level=WARNING $(demo) >/dev/null \
 	&& cmake --build $(2) $(if $(3),--target $(3))
 
-.PHONY: all run guide test asan tsan fuzz bench lint format check clean install
+.PHONY: all run guide test asan tsan fuzz chaos bench lint format check clean install
 
 all:
 	@dev/setup build
@@ -47,6 +48,11 @@ fuzz:
 	@dev/setup build check
 	@$(call build,fuzz,build/fuzz)
 	@dev/fuzz $(FUZZ_SECONDS)
+
+chaos:
+	@dev/setup build test
+	@$(call build,release,build,carillon)
+	@dev/test build chaos
 
 bench: all
 	@bench/run

@@ -11,7 +11,8 @@ import { judgePlain, judgeRecovering } from './verdict.mjs';
 const app = { id: 'a1', key: 'k1', secret: 's1' };
 const encryptionMasterKeyBase64 = Buffer.from('0123456789abcdef0123456789abcdef').toString('base64');
 const channels = ['open-1', 'open-2', 'private-1', 'presence-1', 'cache-1', 'private-encrypted-1'];
-const transports = ['ws', 'ws', 'xhr_streaming', 'xhr_polling'];
+// pusher-js gives a transport up that dies often, and takes the next one.
+const transports = [['ws', 'xhr_polling'], ['ws', 'xhr_streaming'], ['xhr_streaming', 'xhr_polling'], ['xhr_polling']];
 
 const config = (durability, keep) => (folder) => `store: {path: ${folder}/histories}
 apps:
@@ -100,12 +101,13 @@ export class Scene {
 
   // --- listeners ---
 
-  async listen(kind, transport) {
+  async listen(kind, enabledTransports) {
+    const [transport] = enabledTransports;
     const link = await new Link(() => this.server.port).open();
     const api = apiClient(this.server, { app, encryptionMasterKeyBase64 });
     const id = this.listeners.length;
     const client = pusherClient(this.server, {
-      app, wsPort: link.port, httpPort: link.port, enabledTransports: [transport], activityTimeout: 1000, pongTimeout: 1000,
+      app, wsPort: link.port, httpPort: link.port, enabledTransports, activityTimeout: 1000, pongTimeout: 1000,
       channelAuthorization: { customHandler({ socketId, channelName }, done) {
         const member = channelName.startsWith('presence-') ? { user_id: `u${id}` } : undefined;
         done(null, api.authorizeChannel(socketId, channelName, member));
@@ -198,8 +200,8 @@ export class Scene {
   // schedule: names of actions, with a pause behind each.
   async play(schedule, between) {
     await this.start();
-    for (const transport of transports) await this.listen('recovering', transport);
-    for (const transport of ['ws', 'xhr_polling']) await this.listen('plain', transport);
+    for (const some of transports) await this.listen('recovering', some);
+    for (const some of [['ws', 'xhr_polling'], ['xhr_polling']]) await this.listen('plain', some);
     const publishers = channels.map((channel) => this.#publisher(channel));
     for await (const name of schedule) {
       await this.act(name);
@@ -213,17 +215,19 @@ export class Scene {
   // Everybody is connected, and has what there is: or will never have it.
   async #settle() {
     for (const { link } of this.listeners) Object.assign(link, { rate: 0, isStalled: false, isDown: false });
+    const isBack = ({ client }) => client.connection.state === 'connected' && channels.every((name) => client.channel(name).subscribed);
+    const hasLast = ({ kind, traces }, name) => {
+      const last = traces[name].findLast((entry) => !entry.connected);
+      return kind === 'plain' || last?.n === this.numbers[name] || (last && 'told' in last);
+    };
+    let nudged = Date.now();
     await until(() => {
-      const isWhole = this.listeners.every(({ client }) => client.connection.state === 'connected' && channels.every((name) => client.channel(name).subscribed));
-      if (!isWhole && Date.now() - (this.nudged ?? 0) > limit(2500)) {
-        this.nudged = Date.now();
+      if (Date.now() - nudged > limit(2500)) {
+        nudged = Date.now();
         this.nudge();
       }
-      return isWhole;
-    }, 'everybody to be back', 40000);
-    const isThere = ({ traces }, name) => traces[name].findLast((entry) => entry.n !== undefined)?.n === this.numbers[name] || 'told' in (traces[name].findLast((entry) => !entry.connected) ?? {});
-    const waits = () => this.listeners.filter(({ kind }) => kind === 'recovering').every((listener) => channels.every((name) => isThere(listener, name)));
-    await until(waits, 'the last events', 8000).catch(() => {}); // the verdict says who lacks what
+      return this.listeners.every((listener) => isBack(listener) && channels.every((name) => hasLast(listener, name)));
+    }, 'everybody to have everything', 25000).catch(() => {}); // the verdict says who lacks what
   }
 
   verdict() {
