@@ -541,9 +541,14 @@ static void use_rule(struct hub *h, struct channel *c)
     const struct history_rule *rule = app_history(hub_app(h, c->app), channel_name(c));
     enum durability before = s->tier == TIER_MEMORY ? DURABILITY_MEMORY : DURABILITY_ASYNC;
     enum durability now = rule && rule->durability ? DURABILITY_ASYNC : DURABILITY_MEMORY;
+    bool is_back = rule && !s->rule;
     s->rule = rule;
     if (!rule)
         wake_askers(h, s); // they are told that nothing is kept
+    if (before == now && is_back) {
+        stream_begin_again(h, c, false); // clients have counted what went by without an offset
+        return;
+    }
     if (before == now) {
         if (s->tier == TIER_STORED)
             post_rule(h, c, LETTER_RULE, false);
