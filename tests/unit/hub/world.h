@@ -14,7 +14,10 @@
 #include "test.h"
 #include "wire/pusher.h"
 
-enum { HUBS = 3, LETTERS = 4096, WIRES = 160 };
+enum { HUBS_MAX = 4, LETTERS = 4096, WIRES = 160 };
+
+static unsigned world_hubs = 3; // what start makes
+#define HUBS world_hubs
 
 struct post {
     unsigned from;
@@ -31,10 +34,10 @@ struct client {
 };
 
 struct world {
-    struct hub *hubs[HUBS];
-    struct outbox_pool pools[HUBS];
-    struct post box[HUBS][LETTERS]; // letters on their way to each hub, in the order of posting
-    unsigned n_box[HUBS];
+    struct hub *hubs[HUBS_MAX];
+    struct outbox_pool pools[HUBS_MAX];
+    struct post box[HUBS_MAX][LETTERS]; // letters on their way to each hub, in the order of posting
+    unsigned n_box[HUBS_MAX];
     unsigned posting; // the hub that is at work
     struct client clients[WIRES];
     struct mail *notes[LETTERS]; // to the store, in order
@@ -80,9 +83,13 @@ static inline bool world_store(void *ctx, struct mail *letter)
     return true;
 }
 
+static void (*world_on_answer)(const struct letter *l);
+
 static inline void keep_answer(struct letter *l)
 {
     w.n_answers++;
+    if (world_on_answer)
+        world_on_answer(l);
     frame_drop(w.answer.cached);
     w.answer = *l;
     l->cached = NULL;
