@@ -8,7 +8,8 @@
 void page_range(
     const struct history_query *query, const struct position *top, uint64_t *low, uint64_t *high)
 {
-    *low = query->has_since ? query->since.offset + 1 : 1;
+    uint64_t since = query->has_since ? query->since.offset : 0;
+    *low = since < top->offset ? since + 1 : top->offset + 1; // behind any number at all
     *high =
         query->has_until && query->until.offset < top->offset ? query->until.offset : top->offset;
 }

@@ -46,6 +46,18 @@ TEST(the_other_bound_of_a_question_stays)
     buf_fini(&out);
 }
 
+TEST(nothing_is_behind_the_newest)
+{
+    static const uint64_t since[] = {9, 10, UINT64_MAX};
+    for (size_t i = 0; i < COUNT_OF(since); i++) {
+        struct history_query q = {.has_since = true, .since = {.epoch = "abc", .offset = since[i]}};
+        uint64_t low;
+        uint64_t high;
+        page_range(&q, &kept.top, &low, &high);
+        CHECK(low > high);
+    }
+}
+
 TEST(a_question_without_items_says_what_is_kept)
 {
     struct buf out = {0};
@@ -83,6 +95,7 @@ int main(void)
 {
     RUN(a_page_that_ends_names_the_next);
     RUN(the_other_bound_of_a_question_stays);
+    RUN(nothing_is_behind_the_newest);
     RUN(a_question_without_items_says_what_is_kept);
     RUN(the_range_of_a_question);
     return test_end();
