@@ -57,6 +57,7 @@ enum kind { ORDINARY, COUNTER, STREAM_OF_ONE, STREAM_OF_ALL, KINDS };
 /* One person in one channel. */
 struct seat {
     bool is_in;
+    unsigned n_owed; // subscriptions that have not succeeded
     bool is_counting;
     bool is_fresh;      // the next event may be the cached one
     int held;           // that event, until it is known; -1 = none
@@ -117,6 +118,7 @@ struct belief {
     bool is_lost; // it counted events that have no offset: its count is worth nothing
     bool was_lost;
     struct position at;
+    bool is_given; // what it missed: that comes when its socket takes it
     const struct entry *asked;
     unsigned hidden[EVENTS], n_hidden; // heard and not counted, until a position says so
     int last;                          // the event that was heard last, of who does not count
@@ -204,6 +206,7 @@ static void judge_success(unsigned i, struct belief *b)
     seen.rewound += asked->asked.rewind && e->replay;
     count_refusal(e->reason);
     b->at = e->at;
+    b->is_given = e->replay;
     b->is_lost = false;
 }
 
@@ -235,6 +238,9 @@ static void judge_heard(unsigned i, struct belief *b)
         judge_ordinary(i, b);
     } else if (!event->at.epoch[0]) {
         b->is_lost = true;
+    } else if (b->is_lost && b->is_given && event->at.offset == b->at.offset + 1 &&
+               strcmp(event->at.epoch, b->at.epoch) == 0) {
+        b->at.offset++; // older than those that have no offset
     } else if (b->is_lost) {
         complain(i, "events have offsets again, and it was not told");
     } else if (event->is_hidden) {

@@ -177,7 +177,12 @@ static void on_message(unsigned person, struct span text, struct span id)
     data = message.data.raw;
     if (message.data.kind == JSON_STRING)
         ENSURE(json_decode(&message.data, &scratch, &data));
-    if (span_is(message.event, "pusher_internal:subscription_succeeded"))
+    struct seat *seat = &m.people[person].seats[channel];
+    bool is_success = span_is(message.event, "pusher_internal:subscription_succeeded");
+    seat->n_owed -= is_success;
+    if (!seat->is_in || seat->n_owed)
+        ; // of a subscription that it has left
+    else if (is_success)
         on_success(person, channel, data);
     else if (span_is(message.event, "pusher_internal:position"))
         on_position(person, channel, data);
@@ -252,6 +257,7 @@ static void drop(unsigned person)
         /* On a cache channel the first event does not count before the position behind it. */
         p->seats[i].held = -1;
         p->seats[i].is_in = p->seats[i].is_fresh = false;
+        p->seats[i].n_owed = 0;
     }
 }
 
@@ -335,6 +341,7 @@ static void enter_channel(unsigned person, unsigned channel)
     e->at = r.from;
     e->is_own = is_own;
     p->seats[channel].is_in = true;
+    p->seats[channel].n_owed++;
     w.posting = c->hub;
     p->is_waiting = hub_subscribe(w.hubs[c->hub], c->index, &question) == HUB_WAIT;
 }
@@ -345,9 +352,9 @@ static void leave_channel(unsigned person, unsigned channel)
     if (p->is_waiting || !p->seats[channel].is_in || p->kind >= STREAM_OF_ONE)
         return;
     unsubscribe(person, names[channel]);
-    p->seats[channel].is_in = false;
+    p->seats[channel].is_in = p->seats[channel].is_counting = false;
     p->seats[channel].at = (struct position){0}; // what is still coming would be missed or doubled
-    p->seats[channel].is_counting = false;
+    p->seats[channel].held = -1;
 }
 
 static void say_to_others(unsigned person, unsigned channel)
