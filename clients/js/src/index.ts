@@ -9,7 +9,9 @@ export { PusherAuthError } from './errors/auth-error.js';
 export { PusherConfigurationError } from './errors/configuration-error.js';
 export { PusherConnectionError } from './errors/connection-error.js';
 export type { FailureCode, FailureDetail, ValidationIssue } from './errors/failure-code.js';
+export { PusherHistoryError } from './errors/history-error.js';
 export { PusherMessageError } from './errors/message-error.js';
+export type { HistoryEvent, HistoryOptions, HistoryPage } from './history-reader.js';
 export type { PusherLogger } from './logger.js';
 export type { SendOptions, SendResult } from './message-sender.js';
 export type { PresenceMember, PresenceSnapshot } from './presence-roster.js';
@@ -24,6 +26,7 @@ export {
   type RecoveryHandle,
   type RecoveryOptions,
   recover,
+  type StreamStep,
 } from './recovery.js';
 export type { Fetch } from './requester.js';
 export type {

@@ -17,6 +17,7 @@ import {
 import { readPort, readScheme, type Scheme } from './environment.js';
 import { PusherConfigurationError } from './errors/configuration-error.js';
 import type { PusherConnectionError } from './errors/connection-error.js';
+import { type HistoryOptions, type HistoryPage, HistoryReader } from './history-reader.js';
 import { defaultLogger, type PusherLogger } from './logger.js';
 import { MessageSender, type SendOptions, type SendResult } from './message-sender.js';
 import type { PresenceSnapshot } from './presence-roster.js';
@@ -27,6 +28,7 @@ import {
   type RecoveryHandle,
   type RecoveryOptions,
   recover,
+  type StreamStep,
 } from './recovery.js';
 import { type Fetch, Requester } from './requester.js';
 import type { ChannelSnapshot, EventCallback } from './shared-channel.js';
@@ -78,6 +80,8 @@ export class PusherService {
   private readonly tokens: TokenSource;
   private readonly requester: Requester;
   private readonly sender: MessageSender;
+  private readonly reader: HistoryReader;
+  private readonly steps = new Map<string, Set<(step: StreamStep) => void>>();
   private readonly given: PusherServiceOptions | (() => PusherServiceOptions);
   private configured: Partial<PusherServiceOptions> = {};
   private resolved: PusherServiceOptions | null = null;
@@ -98,6 +102,10 @@ export class PusherService {
     this.sender = new MessageSender({
       requester: this.requester,
       socketId: () => this.socketId,
+    });
+    this.reader = new HistoryReader({
+      requester: this.requester,
+      channel: (name) => this.session?.pusher.channel(name),
     });
     this.monitor.watch(() => {
       if (this.session && this.getState() !== 'connected') this.registry.onDisconnected();
@@ -266,6 +274,38 @@ export class PusherService {
     return this.session?.recovery?.position(channelName) ?? null;
   }
 
+  /* Whether this service counts its channels' events, and so whether onStep ever calls. */
+  get recovers(): boolean {
+    return Boolean(this.options().recovery);
+  }
+
+  /* Told of each event of a channel's stream with its position, and of each word of the server
+   * about where the stream is.  Nobody subscribes by this. */
+  onStep(channelName: string, callback: (step: StreamStep) => void): () => void {
+    const own = (step: StreamStep): void => callback(step);
+    const all = this.steps.get(channelName) ?? new Set();
+    this.steps.set(channelName, all.add(own));
+    return () => {
+      all.delete(own);
+      if (all.size === 0 && this.steps.get(channelName) === all) this.steps.delete(channelName);
+    };
+  }
+
+  /* GET {apiBase}/history: a page of what the channel has published, if the server keeps it.
+   * Rejects with PusherHistoryError. */
+  async history<T = unknown>(
+    channelName: string,
+    options?: HistoryOptions,
+  ): Promise<HistoryPage<T>> {
+    const url = this.url(`${this.apiBase()}/history`);
+    return (await this.reader.read(url, channelName, options)) as HistoryPage<T>;
+  }
+
+  /* What an encrypted channel's event says, once that channel is subscribed; else data as it is. */
+  decrypt(channelName: string, data: unknown): unknown {
+    return this.reader.decrypt(channelName, data);
+  }
+
   /* How many users each channel has. */
   channelUsers(): ReadonlyMap<string, number> {
     return this.registry.users();
@@ -311,6 +351,15 @@ export class PusherService {
     return absoluteUrl(endpoint, () => this.address());
   }
 
+  private tellStep(channel: string, step: StreamStep): void {
+    for (const listener of [...(this.steps.get(channel) ?? [])])
+      try {
+        listener(step);
+      } catch (error) {
+        (this.options().logger ?? defaultLogger).error('a listener threw', error);
+      }
+  }
+
   private open(): Session {
     const options = this.options();
     if (!options.key)
@@ -334,7 +383,11 @@ export class PusherService {
     authorizer.attach(pusher);
     const { recovery = false } = options;
     const handle = recovery
-      ? recover(pusher as RecoverablePusher, recovery === true ? {} : recovery)
+      ? recover(
+          pusher as RecoverablePusher,
+          recovery === true ? {} : recovery,
+          (channel, step) => this.tellStep(channel, step),
+        )
       : null;
     return { pusher, Class, authorizer, recovery: handle };
   }

@@ -29,6 +29,15 @@ export interface RecoveryOptions {
   rewind?: number;
 }
 
+/* One step of a channel's stream. */
+export interface StreamStep {
+  /* Where the stream is behind it. */
+  readonly position: Position;
+  /* Null: no event, but word of where the stream is. */
+  readonly event: string | null;
+  readonly data?: unknown;
+}
+
 /* What is used of pusher-js. */
 export interface RecoverablePusher {
   send_event(event: string, data: unknown, channel?: string): boolean;
@@ -52,8 +61,12 @@ interface Message {
 }
 
 /* Before the first subscription.  Channels of servers or rules without history are left as they
- * are. */
-export function recover(pusher: RecoverablePusher, options: RecoveryOptions = {}): RecoveryHandle {
+ * are.  onStep hears of each step before pusher-js does, and must not throw. */
+export function recover(
+  pusher: RecoverablePusher,
+  options: RecoveryOptions = {},
+  onStep?: (channel: string, step: StreamStep) => void,
+): RecoveryHandle {
   const positions = new Map<string, Position>();
   const send = pusher.send_event.bind(pusher);
   const emit = pusher.connection.emit.bind(pusher.connection);
@@ -68,12 +81,17 @@ export function recover(pusher: RecoverablePusher, options: RecoveryOptions = {}
     return send(event, { ...(data as object), recovery }, channel);
   };
 
+  function moveTo(channel: string, { epoch, offset }: Position): void {
+    positions.set(channel, { epoch, offset });
+    onStep?.(channel, { position: { epoch, offset }, event: null });
+  }
+
   /* What the channel is told when pusher-js has handled the message. */
   function count({ event, channel, data }: Message): [string, object] | null {
     if (!channel) return null;
     if (event === 'pusher_internal:subscription_succeeded') {
       const told = (data as { recovery?: Told } | undefined)?.recovery;
-      if (told?.epoch) positions.set(channel, { epoch: told.epoch, offset: told.offset });
+      if (told?.epoch) moveTo(channel, told);
       else positions.delete(channel);
       if (told?.recovered === true) return ['carillon:recovered', { replay: told.replay }];
       if (told?.recovered !== false || told.reason === 'disabled') return null;
@@ -81,12 +99,13 @@ export function recover(pusher: RecoverablePusher, options: RecoveryOptions = {}
       return ['carillon:discontinuity', { reason, oldest, newest }];
     }
     if (event === 'pusher_internal:position') {
-      const { epoch, offset } = data as Position;
-      positions.set(channel, { epoch, offset });
+      moveTo(channel, data as Position);
       return null;
     }
     const position = positions.get(channel);
-    if (position && !uncounted.test(event)) position.offset += 1;
+    if (!position || uncounted.test(event)) return null;
+    position.offset += 1;
+    onStep?.(channel, { position: { ...position }, event, data });
     return null;
   }
 

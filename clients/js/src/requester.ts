@@ -1,4 +1,4 @@
-/* requester.ts - a POST in the name of the user: with the token of now, renewed once if refused. */
+/* requester.ts - a request in the name of the user: with the token of now, renewed once if refused. */
 import type { FailureCode, FailureDetail, ValidationIssue } from './errors/failure-code.js';
 import { NoAnswer } from './errors/no-answer.js';
 import type { Token, TokenSource } from './token-source.js';
@@ -12,14 +12,17 @@ export interface Answer {
   retryAfter: number | undefined;
 }
 
-export interface PostOptions {
-  body: string;
-  contentType: string;
+export interface RequestOptions {
   headers?: Record<string, string>;
   /* Statuses that mean "another token, please". */
   renewOn: ReadonlyArray<number>;
   timeoutMs: number;
   signal?: AbortSignal;
+}
+
+export interface PostOptions extends RequestOptions {
+  body: string;
+  contentType: string;
 }
 
 export type Fetch = (input: string, init?: RequestInit) => Promise<Response>;
@@ -56,7 +59,18 @@ export class Requester {
   }
 
   /* Rejects with NoAnswer only; every status is an answer. */
-  async post(url: string, options: PostOptions): Promise<Answer> {
+  post(url: string, options: PostOptions): Promise<Answer> {
+    const { body, contentType } = options;
+    const headers = { ...options.headers, 'Content-Type': contentType };
+    return this.request(url, { ...options, headers }, { method: 'POST', body });
+  }
+
+  /* The same without a body, and never out of a cache. */
+  get(url: string, options: RequestOptions): Promise<Answer> {
+    return this.request(url, options, { method: 'GET', cache: 'no-store' });
+  }
+
+  private async request(url: string, options: RequestOptions, init: RequestInit): Promise<Answer> {
     const abort = new AbortController();
     let code: FailureCode = 'network';
     const end = (reason: FailureCode): void => {
@@ -69,7 +83,7 @@ export class Requester {
     const timer = setTimeout(() => end('timeout'), options.timeoutMs);
     try {
       return await Promise.race([
-        this.postWithToken(url, options, abort.signal),
+        this.ask(url, options, { ...init, signal: abort.signal }),
         rejection(abort.signal),
       ]);
     } catch (error) {
@@ -80,37 +94,24 @@ export class Requester {
     }
   }
 
-  private async postWithToken(
-    url: string,
-    options: PostOptions,
-    signal: AbortSignal,
-  ): Promise<Answer> {
+  private async ask(url: string, options: RequestOptions, init: RequestInit): Promise<Answer> {
     const token = await this.tokens.current();
-    const answer = await this.postOnce(url, options, signal, token);
+    const answer = await this.askOnce(url, options, init, token);
     if (!options.renewOn.includes(answer.status)) return answer;
     const other = await this.tokens.renew(token);
-    return other === token || other === null ? answer : this.postOnce(url, options, signal, other);
+    return other === token || other === null ? answer : this.askOnce(url, options, init, other);
   }
 
-  private async postOnce(
+  private async askOnce(
     url: string,
-    options: PostOptions,
-    signal: AbortSignal,
+    options: RequestOptions,
+    init: RequestInit,
     token: Token,
   ): Promise<Answer> {
-    if (signal.aborted) throw signal.reason;
-    const headers: Record<string, string> = {
-      ...options.headers,
-      Accept: 'application/json',
-      'Content-Type': options.contentType,
-    };
+    if (init.signal?.aborted) throw init.signal.reason;
+    const headers: Record<string, string> = { ...options.headers, Accept: 'application/json' };
     if (token !== null) headers.Authorization = `Bearer ${token}`;
-    const response = await this.fetch(url, {
-      method: 'POST',
-      headers,
-      body: options.body,
-      signal,
-    });
+    const response = await this.fetch(url, { ...init, headers });
     const text = await response.text();
     let json: unknown;
     try {

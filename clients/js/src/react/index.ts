@@ -1,6 +1,11 @@
 'use client';
 /* carillon-js/react - hooks. */
 export { PusherProvider, type PusherProviderProps, usePusherService } from './provider.js';
+export {
+  type ChannelHistoryOptions,
+  type ChannelHistoryResult,
+  useChannelHistory,
+} from './use-channel-history.js';
 export { type PresenceResult, usePresenceChannel } from './use-presence-channel.js';
 export {
   type ChannelError,

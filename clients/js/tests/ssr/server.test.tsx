@@ -3,7 +3,7 @@ import { renderToString } from 'react-dom/server';
 import { expect, test, vi } from 'vitest';
 import { createPusherService, pusherService } from '../../src/index.js';
 import {
-  PusherProvider, usePresenceChannel, usePusherChannel, usePusherConnection, useSendMessage,
+  PusherProvider, useChannelHistory, usePresenceChannel, usePusherChannel, usePusherConnection, useSendMessage,
 } from '../../src/react/index.js';
 
 function App() {
@@ -12,10 +12,11 @@ function App() {
   const { count, me } = usePresenceChannel('presence-room');
   const { state, socketId } = usePusherConnection();
   const { pending, error } = useSendMessage('news');
-  return <p>{[channel.status, none.status, count, me, state, socketId, pending, error].map(String).join(' ')}</p>;
+  const history = useChannelHistory('news');
+  return <p>{[channel.status, none.status, count, me, state, socketId, pending, error, history.events.length, history.loading].map(String).join(' ')}</p>;
 }
 
-const EXPECTED = '<p>pending idle 0 null initialized null false null</p>';
+const EXPECTED = '<p>pending idle 0 null initialized null false null 0 true</p>';
 
 test('there is no DOM here', () => {
   expect([typeof window, typeof document, typeof location]).toEqual(['undefined', 'undefined', 'undefined']);
@@ -25,7 +26,7 @@ test('every hook renders, with one and the same output each time', () => {
   const complaints = vi.spyOn(console, 'error');
   const getAuthToken = vi.fn(() => null);
   const fetch = vi.fn();
-  const service = createPusherService({ key: 'k', host: 'realtime.test', getAuthToken, fetch });
+  const service = createPusherService({ key: 'k', host: 'realtime.test', getAuthToken, fetch, recovery: true });
   for (let i = 0; i < 3; i++)
     expect(renderToString(<PusherProvider service={service}><App /></PusherProvider>)).toBe(EXPECTED);
   expect(service.getState()).toBe('initialized');

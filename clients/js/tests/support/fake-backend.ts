@@ -1,5 +1,6 @@
 /* The application's HTTP API as a function: answers are taken from a queue, or made by answer(). */
 export interface BackendCall {
+  method: string;
   url: string;
   headers: Record<string, string>;
   body: string;
@@ -27,6 +28,7 @@ export class FakeBackend {
 
   readonly fetch = async (url: string, init: RequestInit = {}): Promise<Response> => {
     const call: BackendCall = {
+      method: init.method ?? 'GET',
       url,
       headers: { ...(init.headers as Record<string, string>) },
       body: String(init.body ?? ''),

@@ -1,9 +1,9 @@
 /* An application that names its events; @ts-expect-error marks what must not compile. */
 import {
-  createPusherService, PusherAuthError, PusherMessageError, pusherService, type PusherServiceOptions, type SendResult,
+  createPusherService, PusherAuthError, PusherHistoryError, PusherMessageError, pusherService, type PusherServiceOptions, type SendResult,
 } from 'carillon-js';
 import {
-  PusherProvider, usePresenceChannel, usePusherChannel, usePusherConnection, useSendMessage,
+  PusherProvider, useChannelHistory, usePresenceChannel, usePusherChannel, usePusherConnection, useSendMessage,
 } from 'carillon-js/react';
 
 interface ContentUpdate {
@@ -69,6 +69,26 @@ export function Others(): React.ReactNode {
       <button onClick={reconnect} disabled={pending}>{state} {socketId} {count} {me?.info.name} {requestId} {[...members.values()][0]?.name}</button>
     </PusherProvider>
   );
+}
+
+export function Past({ channel }: { channel: string | null }): React.ReactNode {
+  const { events, loading, error, hasMore, loadMore, refresh } = useChannelHistory<{ text: string }>(channel, { limit: 20, direction: 'backwards' });
+  // @ts-expect-error: no such direction
+  useChannelHistory(channel, { direction: 'sideways' });
+  const unknown = useChannelHistory(channel);
+  // @ts-expect-error: nothing is known about data
+  unknown.events[0]?.data.text;
+  if (error instanceof PusherHistoryError && error.status === 404) return error.channel;
+  return (
+    <button disabled={loading || !hasMore} onClick={() => void loadMore()} onBlur={refresh}>
+      {events.map(({ id, offset, event, data, timeMs }) => `${id} ${offset.toFixed()} ${event} ${data.text} ${timeMs.toFixed()}`)}
+    </button>
+  );
+}
+
+export async function past(): Promise<string | undefined> {
+  const page = await service.history<{ text: string }>('news', { limit: 5, until: service.position('news') ?? undefined });
+  return page.hasMore ? page.cursor ?? undefined : page.events[0]?.data.text;
 }
 
 /* The guide's snippets. */
