@@ -74,6 +74,20 @@ describe('the guide\'s application', () => {
     await bob.getByRole('button', { name: 'Sign in' }).waitFor();
   });
 
+  test('names in any script are users of their own, the same each time', async (t) => {
+    const names = ['Анна', 'Иван', '李雷', 'José', 'Jose', '😀 x'.repeat(10), 'A-b', 'A b'];
+    const windows = [];
+    for (const name of names) windows.push(await enter(t, name, 'student'));
+    const [anna] = windows;
+    await anna.getByRole('heading', { name: `Present: ${names.length}` }).waitFor();
+    const shown = await anna.getByTestId('people').locator('li .name').allInnerTexts();
+    assert.deepEqual(shown.map((name) => name.replace(' (you)', '')).sort(), [...names].sort());
+    for (const window of windows) await joined(window, 'environment'); // an id is legal in a channel's name
+    await enter(t, 'АННА', 'student');
+    await enter(t, 'Новый', 'student');
+    await anna.getByRole('heading', { name: `Present: ${names.length + 1}` }).waitFor();
+  });
+
   test('an environment, step by step', async (t) => {
     const bob = await enter(t, 'Bob', 'student');
     await joined(bob, 'environment');

@@ -8,7 +8,7 @@ import { Environment } from './Environment';
 import { People } from './People';
 import { connect } from './realtime';
 import { RobloxLog } from './RobloxLog';
-import { type Role, rememberedUser, rememberUser, type User } from './session';
+import { makeUser, type Role, rememberedUser, rememberUser, type User } from './session';
 import { SideBySide } from './SideBySide';
 
 export function App() {
@@ -32,8 +32,7 @@ function SignIn({ onEnter }: { onEnter: (user: User) => void }) {
   const submit = (event: FormEvent): void => {
     event.preventDefault();
     const trimmed = name.trim() || role[0]!.toUpperCase() + role.slice(1);
-    const id = `${trimmed.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '') || 'user'}-${role}`;
-    onEnter({ id, name: trimmed, role });
+    void makeUser(trimmed, role).then(onEnter);
   };
   return (
     <main className="door">

@@ -17,9 +17,9 @@ export function People() {
         {[...members].map(([id, info]) => (
           <li key={id}>
             <span className="avatar" aria-hidden="true">
-              {(info.name ?? id).slice(0, 1).toUpperCase()}
+              {[...(info.name ?? id)][0]?.toUpperCase()}
             </span>
-            <span>
+            <span className="name">
               {info.name ?? id} {me?.id === id ? <span className="soft">(you)</span> : null}
             </span>
             <span className="tag">{info.role}</span>

@@ -34,6 +34,17 @@ export async function makeToken(user: User): Promise<string> {
   return `${text}.${await sign(text)}`;
 }
 
+// A user is the same whenever that name signs in.  Ids stand in channel names, which allow few
+// letters: what a name has beyond them, in any script, is in a digest of it.
+export async function makeUser(name: string, role: Role): Promise<User> {
+  const folded = name.normalize('NFC').toLowerCase().replace(/\s+/g, ' ');
+  const readable = folded.replace(/[^a-z0-9]+/g, '-').replace(/^-|-$/g, '');
+  if (/^[a-z0-9 ]+$/.test(folded)) return { id: `${readable}-${role}`, name, role };
+  const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(folded)));
+  const hex = Array.from(digest.slice(0, 8), (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return { id: `${readable || 'user'}_${hex}-${role}`, name, role };
+}
+
 const KEY = 'carillon-guide-user';
 
 export function rememberedUser(): User | null {
