@@ -154,7 +154,11 @@ static void add_success(const struct letter *l, struct buf *inner)
         buf_add(inner, snapshot.p + 1, snapshot.len - 2);
         buf_add_char(inner, ',');
     }
-    buf_addf(inner, "\"recovery\":%.*s}", SPAN(buf_span(&l->replay->told)));
+    struct span told = buf_span(&l->replay->told);
+    buf_addf(inner, "\"recovery\":%.*s", (int)told.len - 1, told.p);
+    if (l->cached && !l->replay->is_recovered)
+        buf_add_str(inner, ",\"cached\":true"); // the next event is that one, and does not count
+    buf_add_str(inner, "}}");
     buf_fini(&scratch);
 }
 

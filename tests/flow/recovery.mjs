@@ -3,6 +3,7 @@
 export function withRecovery(pusher, { rewind } = {}) {
   const positions = new Map(); // channel: {epoch, offset}
   const log = []; // [channel, what, details]
+  const cached = new Set(); // channels whose next event has its number already
   const send = pusher.send_event.bind(pusher);
   pusher.send_event = (event, data, channel) => {
     if (event === 'pusher:subscribe') {
@@ -21,11 +22,13 @@ export function withRecovery(pusher, { rewind } = {}) {
       const { recovery } = data ?? {};
       if (!recovery) return;
       if (recovery.epoch) positions.set(channel, { epoch: recovery.epoch, offset: recovery.offset });
+      if (recovery.cached) cached.add(channel);
+      else cached.delete(channel);
       if (recovery.recovered !== undefined) log.push([channel, recovery.recovered ? 'recovered' : 'discontinuity', recovery]);
     } else if (event === 'pusher_internal:position') {
       positions.set(channel, { ...data });
       log.push([channel, 'position', data]);
-    } else if (positions.has(channel) && !/^(pusher:|pusher_internal:|client-)/.test(event)) {
+    } else if (positions.has(channel) && !/^(pusher:|pusher_internal:|client-)/.test(event) && !cached.delete(channel)) {
       positions.get(channel).offset++;
     }
   }

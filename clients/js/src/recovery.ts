@@ -52,6 +52,8 @@ export interface RecoveryHandle {
 
 interface Told extends Position, Recovered, Discontinuity {
   recovered?: boolean;
+  /* The next event is the one that the channel keeps for newcomers: it has its number already. */
+  cached?: boolean;
 }
 
 interface Message {
@@ -68,6 +70,7 @@ export function recover(
   onStep?: (channel: string, step: StreamStep) => void,
 ): RecoveryHandle {
   const positions = new Map<string, Position>();
+  const cached = new Set<string>();
   const send = pusher.send_event.bind(pusher);
   const emit = pusher.connection.emit.bind(pusher.connection);
   const uncounted = /^(pusher:|pusher_internal:|client-)/;
@@ -93,6 +96,8 @@ export function recover(
       const told = (data as { recovery?: Told } | undefined)?.recovery;
       if (told?.epoch) moveTo(channel, told);
       else positions.delete(channel);
+      if (told?.cached) cached.add(channel);
+      else cached.delete(channel);
       if (told?.recovered === true) return ['carillon:recovered', { replay: told.replay }];
       if (told?.recovered !== false || told.reason === 'disabled') return null;
       const { reason, oldest, newest } = told;
@@ -103,7 +108,7 @@ export function recover(
       return null;
     }
     const position = positions.get(channel);
-    if (!position || uncounted.test(event)) return null;
+    if (!position || uncounted.test(event) || cached.delete(channel)) return null;
     position.offset += 1;
     onStep?.(channel, { position: { ...position }, event, data });
     return null;

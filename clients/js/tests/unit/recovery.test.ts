@@ -12,6 +12,16 @@ test('without the option nothing is asked and nothing counted', async () => {
   expect(service.position('news')).toBe(null);
 });
 
+test('the event that a cache channel keeps has its number already', async () => {
+  const { service, server, subscribed } = setUp({ recovery: true });
+  server.recovery = () => ({ epoch: 'e1', offset: 7, cached: true });
+  await subscribed('news');
+  server.publish('news', 'e', 'kept');
+  expect(service.position('news')).toEqual({ epoch: 'e1', offset: 7 });
+  server.publish('news', 'e', 'new');
+  expect(service.position('news')).toEqual({ epoch: 'e1', offset: 8 });
+});
+
 test('a drop: the position of before goes along, and what was missed is counted', async () => {
   const { service, server, subscribed } = setUp({ recovery: true });
   server.recovery = () => ({ epoch: 'e1', offset: 7 });
