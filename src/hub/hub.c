@@ -46,7 +46,7 @@ void hub_free(struct hub *h)
     if (!h)
         return;
     fanout_flush(&h->fanout, h->now_us, NULL, NULL); // to nobody: they have gone
-    h->now_us = UINT64_MAX; // every cached event has expired
+    h->now_us = UINT64_MAX;                          // every cached event has expired
     h->is_ending = true;
     channel_expire_caches(h);
     stream_tick(h);
