@@ -15,6 +15,7 @@ test('without the option nothing is asked and nothing counted', async () => {
 test('the event that a cache channel keeps has its number already', async () => {
   const { service, server, subscribed } = setUp({ recovery: true });
   server.recovery = () => ({ epoch: 'e1', offset: 7, cached: true });
+  service.bind('news', 'e', () => {});
   await subscribed('news');
   server.publish('news', 'e', 'kept');
   expect(service.position('news')).toEqual({ epoch: 'e1', offset: 7 });
