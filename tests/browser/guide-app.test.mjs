@@ -1,12 +1,12 @@
 // The guide's application in Chromium: two users in two windows, every control, a lost network,
 // no WebSocket, and how it looks.
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
-import { startGuide } from '../flow/gateway.mjs';
+import { guideFile, startGuide } from '../flow/gateway.mjs';
 import { limit, until } from '../flow/harness.mjs';
 import { servePage } from './page.mjs';
 
@@ -33,14 +33,14 @@ after(async () => {
 });
 
 // A window with somebody signed in.
-async function enter(t, name, role, options = {}) {
+async function enter(t, name, role, { url = page.url, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
   context.setDefaultTimeout(limit(15000));
   const window = await context.newPage();
   const faults = [];
   window.on('pageerror', (error) => faults.push(String(error)));
   t.after(async () => { await context.close(); assert.deepEqual(faults, []); });
-  await window.goto(page.url);
+  await window.goto(url);
   await window.getByLabel('Your name').fill(name);
   await window.getByLabel(role).check();
   await window.getByRole('button', { name: 'Sign in' }).click();
@@ -127,6 +127,22 @@ describe('the guide\'s application', () => {
     }
     await ada.getByRole('button', { name: 'Close the old socket' }).click();
     await ada.getByRole('button', { name: 'Open the old socket' }).waitFor();
+    assert.equal(await ada.getByTestId('side').getByText('closed', { exact: true }).count(), 1);
+  });
+
+  test('the old endpoint is switched off: the pane says why its socket went', async (t) => {
+    const own = await startGuide({ config: readFileSync(guideFile, 'utf8') });
+    const served = await servePage(path.join(tree, 'examples/guide/app/dist'), own);
+    t.after(async () => { await served.stop(); await own.stop(); });
+    const ada = await enter(t, 'Ada', 'teacher', { url: served.url });
+    await ada.getByRole('button', { name: 'Open the old socket' }).click();
+    await ada.getByRole('button', { name: 'Close the old socket' }).waitFor();
+    const file = path.join(own.folder, 'carillon.yaml');
+    writeFileSync(file, readFileSync(file, 'utf8').replace('native: true', 'native: false'));
+    own.signal('SIGHUP');
+    await ada.getByText('closed: This endpoint has been switched off; use Pusher Channels instead (1001)').waitFor();
+    await ada.getByRole('button', { name: 'Open the old socket' }).click();
+    await ada.getByText('closed: it is switched off, the server answers 410').waitFor();
   });
 
   test('the debug pane', async (t) => {

@@ -60,6 +60,7 @@ export async function servePage(folder, server) {
   await new Promise((resolve) => { proxy.listen(0, '127.0.0.1', resolve); });
   page.url = `http://127.0.0.1:${proxy.address().port}/`;
   page.stop = async () => {
+    page.goDown();
     proxy.closeAllConnections();
     await new Promise((resolve) => { proxy.close(resolve); });
   };

@@ -5,7 +5,7 @@ import { clock, Panel } from './Panel';
 import { network } from './realtime';
 import { makeToken } from './session';
 
-type OldState = 'closed' | 'opening' | 'open' | 'off';
+type OldState = 'closed' | 'opening' | 'open';
 interface Row {
   key: number;
   text: string;
@@ -15,10 +15,18 @@ interface Row {
 let rows = 0;
 const row = (data: unknown): Row => ({ key: ++rows, text: JSON.stringify(data), at: Date.now() });
 
+// 1005: the page itself has closed it.
+function closeReason(code: number, reason: string): string {
+  if (code === 1000 || code === 1005) return '';
+  if (code === 1006) return 'the connection was lost';
+  return reason ? `${reason} (${code})` : `code ${code}`;
+}
+
 export function SideBySide() {
   const [old, setOld] = useState<Row[]>([]);
   const [fresh, setFresh] = useState<Row[]>([]);
   const [state, setState] = useState<OldState>('closed');
+  const [why, setWhy] = useState('');
   const [fault, setFault] = useState<Error | null>(null);
   const socket = useRef<WebSocket | null>(null);
   const count = useRef(0);
@@ -29,10 +37,12 @@ export function SideBySide() {
 
   const open = async (): Promise<void> => {
     setState('opening');
+    setWhy('');
     // A browser does not show why an upgrade was refused: a plain request says it.
     const answer = await fetch('/ws/native').catch(() => null);
     if (answer?.status === 410) {
-      setState('off');
+      setState('closed');
+      setWhy('it is switched off, the server answers 410');
       return;
     }
     // From here on the guide's old code.
@@ -46,7 +56,10 @@ export function SideBySide() {
       const data = JSON.parse(event.data) as { type: string; data?: unknown };
       if (data.type === 'content_update') setOld((all) => [row(data.data), ...all].slice(0, 20));
     };
-    ws.onclose = () => setState((now) => (now === 'off' ? now : 'closed'));
+    ws.onclose = ({ code, reason }) => {
+      setState('closed');
+      setWhy(closeReason(code, reason));
+    };
   };
   const toggle = (): void => {
     if (state === 'open') socket.current?.close();
@@ -64,12 +77,6 @@ export function SideBySide() {
     if (!answer.ok) setFault(new Error(`The server answered ${answer.status}`));
   };
 
-  const words: Record<OldState, string> = {
-    closed: 'closed',
-    opening: 'opening',
-    open: 'open',
-    off: 'switched off: the server answers 410',
-  };
   return (
     <Panel id="side" title="Before and after" channel="public-updates" status={status} error={fault ?? error} width="full">
       <div className="row">
@@ -82,7 +89,7 @@ export function SideBySide() {
         </button>
       </div>
       <div className="halves">
-        <Half title="Raw WebSocket" note={words[state]} rows={old} id="old" />
+        <Half title="Raw WebSocket" note={why ? `${state}: ${why}` : state} rows={old} id="old" />
         <Half title="pusher-js" note={status} rows={fresh} id="new" />
       </div>
     </Panel>
