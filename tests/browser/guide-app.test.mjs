@@ -180,6 +180,41 @@ describe('the guide\'s application', () => {
     assert.deepEqual(heard.map((text) => text.split('\n').at(-1)), ['missed one', 'missed two', 'missed three', 'welcome back']);
   });
 
+  test('what cannot be sent stays in the box, and why is said', async (t) => {
+    const bob = await enter(t, 'Bob', 'student');
+    await joined(bob, 'chat');
+    await bob.getByRole('button', { name: 'Cut the network' }).click();
+    const box = bob.getByLabel('Your message');
+    const fault = bob.getByTestId('chat').getByRole('alert');
+    await say(bob, 'kept for later');
+    await fault.getByText('Not sent: the network is away').waitFor();
+    assert.equal(await box.inputValue(), 'kept for later');
+    assert.equal(await line(bob, 'kept for later').count(), 0);
+    await bob.getByRole('button', { name: 'Give the network back' }).click();
+    await bob.getByTestId('state').getByText('connected', { exact: true }).waitFor();
+    await joined(bob, 'chat');
+    await bob.getByRole('button', { name: 'Send' }).click();
+    await line(bob, 'kept for later').waitFor();
+    assert.equal(await box.inputValue(), '');
+    await fault.waitFor({ state: 'detached' });
+  });
+
+  test('what was typed meanwhile is kept, too', async (t) => {
+    const bob = await enter(t, 'Bob', 'student');
+    await joined(bob, 'chat');
+    let refuse;
+    const asked = new Promise((resolve) => { refuse = resolve; });
+    await bob.route('**/api/v1/pusher/message', (route) => refuse(route));
+    await say(bob, 'first');
+    const route = await asked;
+    const box = bob.getByLabel('Your message');
+    assert.equal(await box.inputValue(), '');
+    await box.fill('second');
+    await route.fulfill({ status: 403, json: { detail: 'Insufficient permissions for this channel' } });
+    await bob.getByTestId('chat').getByText('Not sent: Insufficient permissions for this channel').waitFor();
+    assert.equal(await box.inputValue(), 'first second');
+  });
+
   test('a server that was away is asked again at the press of a button', async (t) => {
     const bob = await enter(t, 'Bob', 'student');
     const button = bob.getByRole('button', { name: 'Reconnect now' });

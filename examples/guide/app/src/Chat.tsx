@@ -1,3 +1,4 @@
+import { PusherMessageError } from 'carillon-js';
 import { usePusherChannel, useSendMessage } from 'carillon-js/react';
 import { type FormEvent, useEffect, useRef, useState } from 'react';
 import { clock, Panel } from './Panel';
@@ -21,12 +22,27 @@ interface Line {
 
 const CHANNEL = 'presence-content-updates';
 
+function why(reason: Error): string {
+  if (!(reason instanceof PusherMessageError)) return reason.message;
+  if (reason.code === 'network') return 'the network is away. Your text is in the box again';
+  if (reason.code === 'timeout') return 'no answer came in time. Your text is in the box again';
+  return typeof reason.detail === 'string' ? reason.detail : reason.message;
+}
+
 export function Chat({ user }: { user: User }) {
   const [lines, setLines] = useState<Line[]>([]);
   const [text, setText] = useState('');
   const end = useRef<HTMLDivElement>(null);
-  const { send, error: sendError } = useSendMessage(CHANNEL, {
-    onError: (requestId) => setLines((all) => all.filter((line) => line.id !== requestId)),
+  const [fault, setFault] = useState<Error | null>(null);
+  const { send } = useSendMessage(CHANNEL, {
+    // What was not sent goes back into the box, before what has been typed since.
+    onError: (requestId, reason) => {
+      const said = lines.find((line) => line.id === requestId)?.text ?? '';
+      setLines((all) => all.filter((line) => line.id !== requestId));
+      setText((typed) => (typed ? `${said} ${typed}` : said));
+      setFault(new Error(`Not sent: ${why(reason)}`));
+    },
+    onSuccess: () => setFault(null),
   });
   const { status, error } = usePusherChannel<Relayed>(CHANNEL, 'message', (message) => {
     if (message.type !== 'chat') return;
@@ -50,6 +66,7 @@ export function Chat({ user }: { user: User }) {
     if (!said) return;
     const sent = send('chat', { text: said, name: user.name });
     setText('');
+    setFault(null);
     setLines((all) => [
       ...all,
       { id: sent.requestId, from: user.name, text: said, at: new Date().toISOString(), isMine: true, isPending: true },
@@ -57,7 +74,7 @@ export function Chat({ user }: { user: User }) {
   };
 
   return (
-    <Panel id="chat" title="Chat" channel={CHANNEL} status={status} error={error ?? sendError}>
+    <Panel id="chat" title="Chat" channel={CHANNEL} status={status} error={error ?? fault}>
       <div className="lines" ref={end} role="log" aria-live="polite" aria-label="Messages" tabIndex={0}>
         {lines.length === 0 ? <p className="soft">Nothing said yet. Open a second window to answer yourself.</p> : null}
         {lines.map((line) => (
