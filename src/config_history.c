@@ -67,12 +67,10 @@ static bool read_meta_ttl(void *ctx, const struct pairs *p, struct err *err)
 
 static bool read_durability(void *ctx, const struct pairs *p, struct err *err)
 {
-    static const char *const words[] = {
-        [DURABILITY_MEMORY] = "memory", [DURABILITY_ASYNC] = "async", [DURABILITY_ACK] = "ack"};
     if (!node_expect(p->file, p->value, YAML_SCALAR_NODE, p->path, err))
         return false;
-    for (unsigned i = 0; i < COUNT_OF(words); i++) {
-        if (!span_is(node_text(p->value), words[i]))
+    for (int i = 0; i < DURABILITIES; i++) {
+        if (!span_is(node_text(p->value), durability_word((enum durability)i)))
             continue;
         IN(ctx)->rule.durability = (enum durability)i;
         return true;

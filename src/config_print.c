@@ -120,8 +120,9 @@ static void print_history(const struct app *app)
         printf("\n        max_events: %u\n        max_bytes: %u\n        ttl_s: %u\n",
             rule->max_events, rule->max_bytes, rule->ttl_s);
         printf("        recover_max_events: %u\n        recover_max_bytes: %u\n"
-               "        rewind_max: %u\n",
-            rule->recover_events, rule->recover_bytes, rule->rewind);
+               "        rewind_max: %u\n        meta_ttl_s: %u\n        durability: %s\n",
+            rule->recover_events, rule->recover_bytes, rule->rewind, rule->meta_ttl_s,
+            durability_word(rule->durability));
     }
 }
 

@@ -41,6 +41,13 @@ static bool fits(const char *pattern, struct span text)
     return !*pattern;
 }
 
+const char *durability_word(enum durability durability)
+{
+    static const char *const words[DURABILITIES] = {
+        [DURABILITY_MEMORY] = "memory", [DURABILITY_ASYNC] = "async", [DURABILITY_ACK] = "ack"};
+    return words[durability];
+}
+
 const struct history_rule *app_history(const struct app *app, struct span channel)
 {
     for (size_t i = 0; i < app->n_history; i++)

@@ -49,7 +49,8 @@ struct webhook {
 enum durability {
     DURABILITY_MEMORY, // nothing
     DURABILITY_ASYNC,  // what was stored before a crash; an event is delivered at once
-    DURABILITY_ACK     // everything: an event is stored before anybody hears it
+    DURABILITY_ACK,    // everything: an event is stored before anybody hears it
+    DURABILITIES
 };
 
 /* How long the events of some channels are kept, and how many of them a client that comes back
@@ -89,6 +90,9 @@ struct app {
 
 /* The key of this app with that name, or NULL. */
 const struct app_key *app_key_find(const struct app *app, struct span key);
+
+/* As a configuration has it. */
+const char *durability_word(enum durability durability);
 
 /* The rule for a channel, or NULL: nothing of it is kept. */
 const struct history_rule *app_history(const struct app *app, struct span channel);
