@@ -77,7 +77,12 @@ export async function startBackend(realtime) {
 // A wire to the server that can be cut.
 export async function startWire(realtime) {
   const ends = new Set();
+  let isDown = false;
   const server = net.createServer((near) => {
+    if (isDown) {
+      near.destroy();
+      return;
+    }
     const far = net.connect(realtime.port, realtime.host);
     for (const [from, to] of [[near, far], [far, near]]) {
       ends.add(from);
@@ -93,6 +98,9 @@ export async function startWire(realtime) {
       end();
       return service.lastError;
     }, 'the loss to be noticed'),
+    // Until mend().
+    goDown: () => { isDown = true; end(); },
+    mend: () => { isDown = false; },
     stop: () => new Promise((resolve) => { end(); server.close(resolve); }),
   };
 }
