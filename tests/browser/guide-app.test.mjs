@@ -6,7 +6,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
-import { guideFile, startGuide } from '../flow/gateway.mjs';
+import { call, guideFile, mint, startGuide } from '../flow/gateway.mjs';
 import { limit, until } from '../flow/harness.mjs';
 import { servePage } from './page.mjs';
 
@@ -52,7 +52,7 @@ const say = async (window, text) => {
   await window.getByLabel('Your message').fill(text);
   await window.getByRole('button', { name: 'Send' }).click();
 };
-const line = (window, text) => window.getByRole('log').locator('.line:not(.pending)', { hasText: text });
+const line = (window, text) => window.getByRole('log').locator('.line:not(.pending):not(.earlier)', { hasText: text });
 const count = (window, panel, selector) => window.getByTestId(panel).locator(selector).count();
 
 describe('the guide\'s application', () => {
@@ -68,7 +68,7 @@ describe('the guide\'s application', () => {
     await line(ada, 'Good morning').waitFor();
     await say(bob, 'Hello Ada');
     await line(ada, 'Hello Ada').waitFor();
-    assert.equal(await ada.getByRole('log').locator('.line').count(), 2); // an own line is there once
+    assert.equal(await ada.getByRole('log').locator('.line:not(.earlier)').count(), 2); // an own line is there once
     await bob.getByRole('button', { name: 'Sign out' }).click();
     await ada.getByRole('heading', { name: 'Present: 1' }).waitFor();
     await bob.getByRole('button', { name: 'Sign in' }).waitFor();
@@ -176,7 +176,7 @@ describe('the guide\'s application', () => {
     await joined(bob, 'chat');
     await say(ada, 'welcome back');
     await line(bob, 'welcome back').waitFor();
-    const heard = await bob.getByRole('log').locator('.line').allInnerTexts();
+    const heard = await bob.getByRole('log').locator('.line:not(.earlier)').allInnerTexts();
     assert.deepEqual(heard.map((text) => text.split('\n').at(-1)), ['missed one', 'missed two', 'missed three', 'welcome back']);
   });
 
@@ -213,6 +213,55 @@ describe('the guide\'s application', () => {
     await route.fulfill({ status: 403, json: { detail: 'Insufficient permissions for this channel' } });
     await bob.getByTestId('chat').getByText('Not sent: Insufficient permissions for this channel').waitFor();
     assert.equal(await box.inputValue(), 'first second');
+  });
+
+  test('what was said before is there when a page opens, page by page', async (t) => {
+    const own = await startGuide();
+    const served = await servePage(path.join(tree, 'examples/guide/app/dist'), own);
+    t.after(async () => { await served.stop(); await own.stop(); });
+    const ada = await enter(t, 'Ada', 'teacher', { url: served.url });
+    await joined(ada, 'chat');
+    const numbers = Array.from({ length: 40 }, (_, i) => `number ${i + 1}.`);
+    for (const text of numbers) await call(own, { sub: 'x', role: 'teacher' }, 'POST', '/api/v1/pusher/message', { message_type: 'chat', payload: { text, name: 'Xi' }, channel: 'presence-content-updates' });
+    await line(ada, 'number 40.').waitFor();
+    const bob = await enter(t, 'Bob', 'student', { url: served.url });
+    const earlier = bob.getByRole('log').locator('.line.earlier');
+    const texts = async () => (await earlier.allInnerTexts()).map((text) => text.split('\n').at(-1));
+    await earlier.filter({ hasText: 'number 40.' }).waitFor();
+    assert.deepEqual(await texts(), numbers.slice(10));
+    await say(ada, 'and now');
+    await line(bob, 'and now').waitFor();
+    await bob.getByRole('button', { name: 'Show earlier messages' }).click();
+    await earlier.filter({ hasText: 'number 1.' }).waitFor();
+    assert.deepEqual(await texts(), numbers);
+    assert.equal(await bob.getByRole('log').locator('.line').count(), 41);
+    assert.equal(await bob.getByRole('button', { name: 'Show earlier messages' }).count(), 0);
+  });
+
+  test('a token that expires while the page is open is another at the next connection', async (t) => {
+    const bob = await enter(t, 'Bob', 'student');
+    await joined(bob, 'chat');
+    const sleptMs = 16 * 60000;
+    const asked = [];
+    // The server's clock goes with the page's: it refuses the old token and takes the new one.
+    await bob.route('**/api/v1/pusher/**', async (route) => {
+      const headers = await route.request().allHeaders();
+      const { iat, exp, ...claims } = JSON.parse(Buffer.from(headers.authorization.split('.')[1], 'base64url'));
+      const isGood = exp * 1000 > Date.now() + sleptMs;
+      if (route.request().url().endsWith('/auth')) asked.push(isGood);
+      if (isGood) await route.continue({ headers: { ...headers, authorization: `Bearer ${mint(claims)}` } });
+      else await route.fulfill({ status: 401, json: { detail: 'Token has expired' } });
+    });
+    // As a machine that slept: the time has gone on and no timer has.
+    await bob.clock.setSystemTime(Date.now() + sleptMs);
+    await bob.getByRole('button', { name: 'Cut the network' }).click();
+    await bob.getByTestId('state').getByText('connected', { exact: true }).waitFor({ state: 'detached' });
+    await bob.getByRole('button', { name: 'Give the network back' }).click();
+    await until(() => asked.length >= 3, 'the channels to be asked for', 20000);
+    for (const panel of ['chat', 'environment', 'roblox']) await joined(bob, panel);
+    assert.ok(asked.every(Boolean), 'no channel was asked for with the old token');
+    await say(bob, 'awake again');
+    await line(bob, 'awake again').waitFor();
   });
 
   test('a server that was away is asked again at the press of a button', async (t) => {

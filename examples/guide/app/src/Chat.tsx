@@ -1,6 +1,6 @@
 import { PusherMessageError } from 'carillon-js';
-import { usePusherChannel, useSendMessage } from 'carillon-js/react';
-import { type FormEvent, useEffect, useRef, useState } from 'react';
+import { useChannelHistory, usePusherChannel, useSendMessage } from 'carillon-js/react';
+import { type FormEvent, useEffect, useMemo, useRef, useState } from 'react';
 import { clock, Panel } from './Panel';
 import type { User } from './session';
 
@@ -17,74 +17,73 @@ interface Line {
   text: string;
   at: string;
   isMine: boolean;
-  isPending: boolean;
+  state: '' | 'earlier' | 'pending';
 }
 
 const CHANNEL = 'presence-content-updates';
 
-function why(reason: Error): string {
-  if (!(reason instanceof PusherMessageError)) return reason.message;
-  if (reason.code === 'network') return 'the network is away. Your text is in the box again';
-  if (reason.code === 'timeout') return 'no answer came in time. Your text is in the box again';
-  return typeof reason.detail === 'string' ? reason.detail : reason.message;
-}
-
 export function Chat({ user }: { user: User }) {
-  const [lines, setLines] = useState<Line[]>([]);
   const [text, setText] = useState('');
-  const end = useRef<HTMLDivElement>(null);
   const [fault, setFault] = useState<Error | null>(null);
+  const [sent, setSent] = useState<Line[]>([]);
+  const end = useRef<HTMLDivElement>(null);
+  const { status, error } = usePusherChannel(CHANNEL, {});
+  // What was said before, and what is said from now on.
+  const history = useChannelHistory<Relayed>(CHANNEL, { limit: 30 });
+  const said = useLines(history.events, history.loading, user);
+  const lines = [...said, ...sent.filter(({ id }) => said.every((line) => line.id !== id))];
+  const last = lines.at(-1)?.id;
+  useEffect(() => {
+    if (end.current && last) end.current.scrollTop = end.current.scrollHeight;
+  }, [last]);
+
   const { send } = useSendMessage(CHANNEL, {
     // What was not sent goes back into the box, before what has been typed since.
     onError: (requestId, reason) => {
-      const said = lines.find((line) => line.id === requestId)?.text ?? '';
-      setLines((all) => all.filter((line) => line.id !== requestId));
-      setText((typed) => (typed ? `${said} ${typed}` : said));
+      const unsent = sent.find((line) => line.id === requestId)?.text ?? '';
+      setSent((all) => all.filter((line) => line.id !== requestId));
+      setText((typed) => (typed ? `${unsent} ${typed}` : unsent));
       setFault(new Error(`Not sent: ${why(reason)}`));
     },
     onSuccess: () => setFault(null),
   });
-  const { status, error } = usePusherChannel<Relayed>(CHANNEL, 'message', (message) => {
-    if (message.type !== 'chat') return;
-    const line: Line = {
-      id: message.request_id,
-      from: message.payload.name ?? message.user_id,
-      text: String(message.payload.text ?? ''),
-      at: message.timestamp,
-      isMine: message.user_id === user.id,
-      isPending: false,
-    };
-    setLines((all) => [...all.filter(({ id }) => id !== line.id), line].slice(-100));
-  });
-  useEffect(() => {
-    if (end.current) end.current.scrollTop = end.current.scrollHeight;
-  }, [lines]);
-
   const submit = (event: FormEvent): void => {
     event.preventDefault();
-    const said = text.trim();
-    if (!said) return;
-    const sent = send('chat', { text: said, name: user.name });
+    const line = text.trim();
+    if (!line) return;
+    const { requestId: id } = send('chat', { text: line, name: user.name });
     setText('');
     setFault(null);
-    setLines((all) => [
-      ...all,
-      { id: sent.requestId, from: user.name, text: said, at: new Date().toISOString(), isMine: true, isPending: true },
+    setSent((all) => [
+      ...all.slice(-20),
+      { id, from: user.name, text: line, at: new Date().toISOString(), isMine: true, state: 'pending' },
     ]);
   };
 
+  const firstNew = lines.findIndex((line) => line.state !== 'earlier');
   return (
-    <Panel id="chat" title="Chat" channel={CHANNEL} status={status} error={error ?? fault}>
+    <Panel id="chat" title="Chat" channel={CHANNEL} status={status} error={error ?? fault ?? history.error}>
       <div className="lines" ref={end} role="log" aria-live="polite" aria-label="Messages" tabIndex={0}>
-        {lines.length === 0 ? <p className="soft">Nothing said yet. Open a second window to answer yourself.</p> : null}
-        {lines.map((line) => (
-          <p key={line.id} className={`line ${line.isMine ? 'mine' : ''} ${line.isPending ? 'pending' : ''}`}>
-            <span className="meta">
-              {line.from} <time dateTime={line.at}>{clock(line.at)}</time>
-            </span>
-            {line.text}
-          </p>
+        {history.hasMore ? (
+          <button type="button" className="more" disabled={history.loading} onClick={() => void history.loadMore()}>
+            Show earlier messages
+          </button>
+        ) : null}
+        {lines.length === 0 && !history.loading ? (
+          <p className="soft">Nothing said yet. Open a second window to answer yourself.</p>
+        ) : null}
+        {lines.map((line, i) => (
+          <div key={line.id} className={line.isMine ? 'said mine' : 'said'}>
+            {i === firstNew && i > 0 ? <p className="divider">Earlier messages above</p> : null}
+            <p className={`line ${line.state}`}>
+              <span className="meta">
+                {line.from} <time dateTime={line.at}>{clock(line.at)}</time>
+              </span>
+              {line.text}
+            </p>
+          </div>
         ))}
+        {firstNew < 0 && lines.length > 0 ? <p className="divider">Earlier messages above</p> : null}
       </div>
       <form className="row" onSubmit={submit}>
         <label className="grow">
@@ -97,4 +96,36 @@ export function Chat({ user }: { user: User }) {
       </form>
     </Panel>
   );
+}
+
+type Events = ReturnType<typeof useChannelHistory<Relayed>>['events'];
+
+// The chat's lines among the channel's events; what was there when the page opened is earlier.
+function useLines(events: Events, isLoading: boolean, user: User): Line[] {
+  const [opened, setOpened] = useState<string | null>(null);
+  useEffect(() => {
+    if (!isLoading) setOpened((now) => now ?? events.at(-1)?.id ?? '');
+  }, [events, isLoading]);
+  return useMemo(() => {
+    const newest = events.findIndex(({ id }) => id === opened);
+    return events.flatMap(({ event, data }, i) =>
+      event === 'message' && data?.type === 'chat'
+        ? {
+            id: data.request_id,
+            from: data.payload.name ?? data.user_id,
+            text: String(data.payload.text ?? ''),
+            at: data.timestamp,
+            isMine: data.user_id === user.id,
+            state: i <= newest ? 'earlier' : '',
+          }
+        : [],
+    );
+  }, [events, opened, user.id]);
+}
+
+function why(reason: Error): string {
+  if (!(reason instanceof PusherMessageError)) return reason.message;
+  if (reason.code === 'network') return 'the network is away. Your text is in the box again';
+  if (reason.code === 'timeout') return 'no answer came in time. Your text is in the box again';
+  return typeof reason.detail === 'string' ? reason.detail : reason.message;
 }

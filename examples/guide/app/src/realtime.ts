@@ -73,11 +73,13 @@ export const network = {
 };
 
 export function connect(user: User): PusherService {
+  // Kept until it is refreshed, as an application does that asks a backend for it.
+  let token = makeToken(user);
   const service = createPusherService({
     key: 'app-key',
     Pusher, // the one whose log is shown
-    getAuthToken: () => makeToken(user),
-    refreshAuthToken: () => makeToken(user),
+    getAuthToken: () => token,
+    refreshAuthToken: () => (token = makeToken(user)),
     logToConsole: false,
     recovery: true, // what is said while the network is away arrives when it is back
     pusherOptions: { activityTimeout: 30000, pongTimeout: 5000, unavailableTimeout: 5000 },
