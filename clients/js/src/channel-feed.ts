@@ -170,7 +170,9 @@ export class ChannelFeed {
       if (this.bounds(list).until?.offset === bounds.until?.offset) this.put(list, page);
       this.show({ loading: false });
     } catch (error) {
-      if (this.list === list) this.show({ loading: false, error: error as FeedError });
+      if (this.list !== list) return;
+      this.shown ??= list; // live events come all the same
+      this.show({ loading: false, error: error as FeedError });
     }
   }
 
