@@ -21,7 +21,9 @@ export * from './pusher-events.js';
 export { PusherService, type PusherServiceOptions } from './pusher-service.js';
 export {
   type Discontinuity,
+  type PersistOptions,
   type Position,
+  type PositionStorage,
   type Recovered,
   type RecoveryHandle,
   type RecoveryOptions,

@@ -139,6 +139,7 @@ export class PusherService {
     session.authorizer.detach();
     this.registry.detach();
     this.monitor.detach();
+    session.recovery?.end();
     session.pusher.disconnect();
     const at = session.Class.instances.indexOf(session.pusher);
     if (at >= 0) session.Class.instances.splice(at, 1);

@@ -24,9 +24,24 @@ export interface Discontinuity {
   newest?: number;
 }
 
+/* What is used of sessionStorage. */
+export interface PositionStorage {
+  getItem(key: string): string | null;
+  setItem(key: string, value: string): void;
+}
+
+export interface PersistOptions {
+  /* A function where naming it may throw, as sessionStorage does in pages that may keep nothing. */
+  storage: PositionStorage | (() => PositionStorage);
+  /* Whose positions they are: of another user none are used.  Null: nobody has signed in. */
+  user: string | null | (() => string | null);
+}
+
 export interface RecoveryOptions {
   /* Events to be given at the first subscription. */
   rewind?: number;
+  /* A page that is loaded again goes on where it was. */
+  persist?: PersistOptions;
 }
 
 /* One step of a channel's stream. */
@@ -40,6 +55,7 @@ export interface StreamStep {
 
 /* What is used of pusher-js. */
 export interface RecoverablePusher {
+  readonly key?: string;
   send_event(event: string, data: unknown, channel?: string): boolean;
   connection: { emit(event: string, data?: unknown, metadata?: unknown): unknown };
   channel(name: string): { emit(event: string, data?: unknown): unknown } | undefined;
@@ -48,6 +64,8 @@ export interface RecoverablePusher {
 export interface RecoveryHandle {
   /* Where the channel is; null when its events are not counted. */
   position(channel: string): Position | null;
+  /* Keeps what is to be kept, for the last time. */
+  end(): void;
 }
 
 interface Told extends Position, Recovered, Discontinuity {
@@ -62,6 +80,65 @@ interface Message {
   data?: unknown;
 }
 
+/* How far behind what is kept may be when a page dies without a word. */
+const KEEP_MS = 200;
+
+interface Shelf {
+  /* What another page has left. */
+  read(): Map<string, Position>;
+  /* Soon, and when the page goes; of is asked then. */
+  keep(of: () => Map<string, Position>): void;
+  end(): void;
+}
+
+/* A storage that is blocked, full or holds nonsense is as good as none. */
+function makeShelf(appKey: string, { storage, user }: PersistOptions): Shelf {
+  const store = (): PositionStorage => (typeof storage === 'function' ? storage() : storage);
+  const owner = typeof user === 'function' ? user() : user;
+  const key = `carillon-positions ${JSON.stringify([appKey, owner])}`;
+  const page = globalThis as Partial<EventTarget>;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let pending: (() => Map<string, Position>) | null = null;
+  const write = (): void => {
+    clearTimeout(timer);
+    timer = undefined;
+    if (!pending) return;
+    const entries = [...pending()].map(([name, at]) => [name, at.epoch, at.offset]);
+    pending = null;
+    try {
+      store().setItem(key, JSON.stringify(entries));
+    } catch {
+      // Then the next page begins anew.
+    }
+  };
+  page.addEventListener?.('pagehide', write);
+  return {
+    read: () => {
+      const found = new Map<string, Position>();
+      try {
+        const entries = JSON.parse(store().getItem(key) ?? '[]') as [unknown, unknown, unknown][];
+        for (const [name, epoch, offset] of entries)
+          if (typeof name === 'string' && typeof epoch === 'string' && isOffset(offset))
+            found.set(name, { epoch, offset });
+      } catch {
+        found.clear();
+      }
+      return found;
+    },
+    keep: (of) => {
+      pending = of;
+      timer ??= setTimeout(write, KEEP_MS);
+    },
+    end: () => {
+      write();
+      page.removeEventListener?.('pagehide', write);
+    },
+  };
+}
+
+const isOffset = (value: unknown): value is number =>
+  typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
+
 /* Before the first subscription.  Channels of servers or rules without history are left as they
  * are.  onStep hears of each step before pusher-js does, and must not throw. */
 export function recover(
@@ -71,21 +148,33 @@ export function recover(
 ): RecoveryHandle {
   const positions = new Map<string, Position>();
   const cached = new Set<string>();
+  const shelf = options.persist ? makeShelf(pusher.key ?? '', options.persist) : null;
+  // Of channels that this page has not subscribed yet.
+  const left = shelf?.read() ?? new Map<string, Position>();
+  const keep = (): void => shelf?.keep(() => new Map([...left, ...positions]));
   const send = pusher.send_event.bind(pusher);
   const emit = pusher.connection.emit.bind(pusher.connection);
   const uncounted = /^(pusher:|pusher_internal:|client-)/;
 
   pusher.send_event = (event, data, channel) => {
     const name = (data as { channel?: string } | undefined)?.channel;
-    if (event === 'pusher:unsubscribe' && name) positions.delete(name);
+    if (event === 'pusher:unsubscribe' && name) forget(name);
     if (event !== 'pusher:subscribe' || !name) return send(event, data, channel);
     const first = options.rewind ? { rewind: options.rewind } : {};
-    const recovery = positions.get(name) ?? first;
+    const recovery = positions.get(name) ?? left.get(name) ?? first;
     return send(event, { ...(data as object), recovery }, channel);
   };
 
+  function forget(channel: string): void {
+    positions.delete(channel);
+    left.delete(channel);
+    keep();
+  }
+
   function moveTo(channel: string, { epoch, offset }: Position): void {
+    left.delete(channel);
     positions.set(channel, { epoch, offset });
+    keep();
     onStep?.(channel, { position: { epoch, offset }, event: null });
   }
 
@@ -95,7 +184,7 @@ export function recover(
     if (event === 'pusher_internal:subscription_succeeded') {
       const told = (data as { recovery?: Told } | undefined)?.recovery;
       if (told?.epoch) moveTo(channel, told);
-      else positions.delete(channel);
+      else forget(channel);
       if (told?.cached) cached.add(channel);
       else cached.delete(channel);
       if (told?.recovered === true) return ['carillon:recovered', { replay: told.replay }];
@@ -110,6 +199,7 @@ export function recover(
     const position = positions.get(channel);
     if (!position || uncounted.test(event) || cached.delete(channel)) return null;
     position.offset += 1;
+    keep();
     onStep?.(channel, { position: { ...position }, event, data });
     return null;
   }
@@ -126,5 +216,6 @@ export function recover(
       const position = positions.get(channel);
       return position ? { ...position } : null;
     },
+    end: () => shelf?.end(),
   };
 }

@@ -132,6 +132,27 @@ for (const transport of ['ws', 'xhr_streaming', 'xhr_polling'])
       assert.equal(new Set(seen.latest.events.map(({ id }) => id)).size, 7);
     });
 
+    test('a page that is loaded again gets what came meanwhile, another user does not', async () => {
+      const kept = new Map();
+      const storage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value) };
+      const open = async (user) => {
+        const service = makeService(user, { recovery: { persist: { storage, user: user.sub } } });
+        const heard = [];
+        service.bind('public-reload', 'e', ({ n }) => heard.push(n));
+        await hasStatus(service, 'public-reload', 'subscribed');
+        return { service, heard };
+      };
+      const first = await open(users.student);
+      await publish('public-reload', 1, 2);
+      await until(() => first.heard.length === 2, 'the first events');
+      first.service.disconnect();
+      await publish('public-reload', 3, 5);
+      const [again, other] = [await open(users.student), await open(users.teacher)];
+      await publish('public-reload', 6, 6);
+      await until(() => again.heard.includes(6) && other.heard.includes(6), 'the last event');
+      assert.deepEqual([again.heard, other.heard], [[3, 4, 5, 6], [6]]);
+    });
+
     test('a history that is purged begins anew', async () => {
       const service = makeService(users.student);
       await publish('public-purged', 1, 3);

@@ -67,9 +67,18 @@ test('recovery as a plain script wraps what it is given', () => {
     pusher.send_event('pusher:subscribe', { channel: 'c' });
     pusher.connection.emit('message', { event: 'pusher_internal:subscription_succeeded', channel: 'c', data: { recovery: { epoch: 'e', offset: 4, recovered: true, replay: 1 } } });
     pusher.connection.emit('message', { event: 'x', channel: 'c' });
+    const kept = new Map();
+    const storage = { getItem: (name) => kept.get(name) ?? null, setItem: (name, value) => kept.set(name, value) };
+    const other = () => ({ key: 'k', send_event: (event, data) => sent.push([event, data]), connection: { emit() {} }, channel() {} });
+    const [one, two] = [other(), other()];
+    const { end } = carillonRecovery(one, { persist: { storage, user: 'u' } });
+    one.connection.emit('message', { event: 'pusher_internal:position', channel: 'd', data: { epoch: 'e', offset: 7 } });
+    end();
+    carillonRecovery(two, { persist: { storage, user: 'u' } });
+    two.send_event('pusher:subscribe', { channel: 'd' });
     console.log(JSON.stringify([sent, heard, position('c')]));`;
   assert.deepEqual(JSON.parse(node('-e', text)), [
-    [['pusher:subscribe', { channel: 'c', recovery: {} }]],
+    [['pusher:subscribe', { channel: 'c', recovery: {} }], ['pusher:subscribe', { channel: 'd', recovery: { epoch: 'e', offset: 7 } }]],
     ['pusher_internal:subscription_succeeded', ['carillon:recovered', { replay: 1 }], 'x'],
     { epoch: 'e', offset: 5 },
   ]);
