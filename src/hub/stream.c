@@ -435,8 +435,8 @@ enum stream_result stream_accept(struct hub *h, struct channel *c, struct letter
     if (!s)
         return STREAM_TAKEN;
     bool is_ack = s->rule->durability == DURABILITY_ACK;
-    if (is_ack && s->tier == TIER_STORED)
-        return submit(h, c, l, is_mail);
+    if (s->tier == TIER_STORED && (is_ack || s->unsaid.first))
+        return submit(h, c, l, is_mail); // behind a purge, or what a rule of before has left
     if (is_ack) {
         l->result = LETTER_UNSTORED;
         counter_add(&h->counts.unstored, 1);
