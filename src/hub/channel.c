@@ -328,6 +328,8 @@ void channel_unsubscribe(struct hub *h, const struct letter *l)
     if (c->presence)
         presence_leave(h, c, l->user);
     if (!c->n_subscribers) {
+        if (c->history)
+            stream_use(h, c->history);
         c->is_missed = false;
         hub_tell_fact(h, FACT_VACATED, c, NULL);
     }

@@ -16,6 +16,10 @@
 /* In memory a durable stream that nobody wants is a copy. */
 enum { IDLE_US = 60 * 1000 * 1000 };
 
+/* A stream without an event outlives a short loss of its only subscriber's connection, but who only
+ * asks for one leaves nothing for long. */
+enum { EMPTY_US = 5 * 1000 * 1000 };
+
 /* Who polls is back by then: nothing has happened meanwhile if the epoch is the same. */
 enum { POLLED_US = 60 * 1000 * 1000 };
 
@@ -583,12 +587,12 @@ static bool is_over(const struct hub *h, const struct channel *c)
     if (s->polled_us && h->now_us - s->polled_us < POLLED_US)
         return false;
     if (s->tier == TIER_STORED)
-        return !s->is_born || idle_us >= IDLE_US;
+        return idle_us >= (s->is_born ? IDLE_US : EMPTY_US);
     if (s->tier == TIER_APART && s->rule)
         return false; // the store has another epoch, which must never be taken for this one
-    /* Without events there is nothing to come back to: who only asks leaves nothing. */
-    return !s->n &&
-           (!s->rule || !s->top.offset || idle_us >= (uint64_t)s->rule->meta_ttl_s * 1000000U);
+    if (s->n || !s->rule)
+        return !s->n;
+    return idle_us >= (s->top.offset ? (uint64_t)s->rule->meta_ttl_s * 1000000U : EMPTY_US);
 }
 
 static void forget(struct hub *h, struct channel *c)

@@ -55,9 +55,20 @@ export class Scene {
 
   // --- publishers ---
 
+  // A server that lives answers, or ends the connection.  A request whose server has gone meanwhile
+  // may hang in its library: it is given up.
+  async #answered(what, request) {
+    const life = this.server;
+    const silence = Symbol('silence');
+    const result = await Promise.race([request, pause(limit(10000)).then(() => silence)]);
+    if (result !== silence) return result;
+    if (life === this.server && !life.status) this.silent = `${what} was never answered`;
+    throw new Error('no answer');
+  }
+
   // The last number of the channel's history: whether an event whose answer was lost is there.
   async #newest(channel) {
-    const answer = await apiRequest(this.server, 'GET', `/apps/${app.id}/channels/${channel}/history`, { app, params: { limit: 1 } });
+    const answer = await this.#answered('a question', apiRequest(this.server, 'GET', `/apps/${app.id}/channels/${channel}/history`, { app, params: { limit: 1 } }));
     const item = answer.json?.items?.[0];
     return item ? Number(item.name.slice(1)) : 0;
   }
@@ -68,13 +79,13 @@ export class Scene {
     for (;;) {
       const life = this.server;
       try {
-        await api.post({ path: '/events', body: {
+        await this.#answered('an event', api.post({ path: '/events', body: {
           name: `e${n}`, channel, idempotency_key: `${channel}-${n}`,
           data: channel.startsWith('private-encrypted-') ? this.#encrypted(api, channel, n) : JSON.stringify({ n }),
-        } });
+        } }));
         return;
       } catch {
-        if (this.isOver && this.isGivingUp) return;
+        if (this.isGivingUp || this.silent) return;
         await pause(20);
         if (this.server !== life || this.server.status)
           await until(() => !this.server.status && this.server !== life, 'the server to be back', 30000);
@@ -181,7 +192,7 @@ export class Scene {
       await pause(200);
       this.server.thaw();
     },
-    purge: () => apiRequest(this.server, 'DELETE', `/apps/${app.id}/channels/${channels[this.roll(channels.length)]}/history`, { app }).catch(() => {}),
+    purge: () => this.#answered('a purge', apiRequest(this.server, 'DELETE', `/apps/${app.id}/channels/${channels[this.roll(channels.length)]}/history`, { app })).catch(() => {}),
     restart: () => this.#restart(() => this.server.stop()),
     kill: () => this.#restart(async () => {
       this.server.signal('SIGKILL');
@@ -209,6 +220,7 @@ export class Scene {
     }
     this.isOver = true;
     await Promise.all(publishers);
+    if (this.silent) throw new Error(this.silent);
     await this.#settle();
   }
 
