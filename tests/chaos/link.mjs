@@ -17,6 +17,7 @@ export class Link {
   async open() {
     await new Promise((resolve) => { this.server.listen(0, '127.0.0.1', resolve); });
     this.port = this.server.address().port;
+    this.server.unref(); // a test that fails leaves it open
     return this;
   }
 
