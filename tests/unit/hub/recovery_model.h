@@ -221,9 +221,11 @@ static void judge_ordinary(unsigned i, struct belief *b)
     if (before && before->at.epoch[0] && strcmp(before->at.epoch, now->at.epoch) == 0) {
         if (now->at.offset <= before->at.offset)
             complain(i, "out of order, or twice");
-        for (uint64_t o = before->at.offset + 1; o < now->at.offset; o++)
-            if (event_at(e->channel, now->at.epoch, o)->except != e->nonce)
+        for (uint64_t o = before->at.offset + 1; o < now->at.offset; o++) {
+            const struct event *between = event_at(e->channel, now->at.epoch, o);
+            if (!between || between->except != e->nonce)
                 complain(i, "an event before this one is missing");
+        }
     }
     b->last = (int)e->n;
 }
