@@ -362,10 +362,11 @@ static void answer_one(struct serve *s, struct fallback *f)
         return;
     if (!(f->receiver & RECEIVER_STREAM) && f->body.len)
         let_go(s, f);
-    else if (c->flags & (CONN_HANGUP | CONN_BROKEN))
+    else if ((c->flags & CONN_BROKEN) || ((c->flags & CONN_HANGUP) && !f->name))
         conn_kill(s, c);
-    else if (f->kind == FALLBACK_SOCKJS && (f->receiver & RECEIVER_PAUSED))
-        let_go(s, f);
+    else if ((c->flags & CONN_HANGUP) ||
+             (f->kind == FALLBACK_SOCKJS && (f->receiver & RECEIVER_PAUSED)))
+        let_go(s, f); // only its sending side may be closed: it is told to ask anew
 }
 
 void fallback_answer(struct serve *s)

@@ -56,6 +56,17 @@ forEachWorkers('streaming, as bytes', { set: quick }, (ctx) => {
     assert.equal(second.chars, lineOf(eventText('c', 'two')).length + 1, 'nothing but the event');
   });
 
+  test('a client that ends its sending side gets the end of the answer, and goes on by the next', async () => {
+    const session = new Session(ctx);
+    const first = await session.openStream();
+    await session.subscribe('c');
+    await first.expectEvent(succeeded('c'));
+    first.socket.end();
+    await first.expectEnd();
+    await publish(ctx.server, 'c', 'between');
+    await (await session.stream()).expectEvent(eventText('c', 'between'));
+  });
+
   test('what happens between two receivers waits for the second, in order', async () => {
     const session = new Session(ctx);
     const first = await session.openStream();

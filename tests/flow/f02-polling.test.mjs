@@ -45,6 +45,18 @@ forEachWorkers('polling, as bytes', { set: quick }, (ctx) => {
     assert.equal((await http.response()).text, `${lineOf(eventText('c', 'now'))}\n`);
   });
 
+  test('a client that ends its sending side is answered, and goes on by the next poll', async () => {
+    const session = new Session(ctx);
+    await session.openPoll();
+    await session.subscribe('c');
+    await session.messages(1);
+    const http = await hold(session);
+    http.socket.end();
+    assert.deepEqual([(await http.response()).status, http.buffer.length], [200, 0]);
+    await publish(ctx.server, 'c', 'between');
+    assert.equal((await session.poll()).text, `${lineOf(eventText('c', 'between'))}\n`);
+  });
+
   test('what is said between two polls waits, in order, for one answer', async () => {
     const session = new Session(ctx);
     await session.openPoll();
