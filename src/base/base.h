@@ -56,7 +56,9 @@ static inline bool span_starts(struct span a, const char *prefix)
 
 static inline struct span span_from(struct span a, size_t from)
 {
-    return from < a.len ? span_of(a.p + from, a.len - from) : span_of(a.p + a.len, 0);
+    if (from < a.len)
+        return span_of(a.p + from, a.len - from);
+    return span_of(a.p ? a.p + a.len : NULL, 0);
 }
 
 #endif
