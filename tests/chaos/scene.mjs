@@ -6,13 +6,15 @@ import path from 'node:path';
 import { apiClient, apiRequest, limit, pusherClient, startServer, until } from '../flow/harness.mjs';
 import { withRecovery } from '../flow/recovery.mjs';
 import { Link } from './link.mjs';
+import { encryptionMasterKeyBase64, eventsListener, pusherListener } from './listeners.mjs';
 import { judgePlain, judgeRecovering } from './verdict.mjs';
 
 const app = { id: 'a1', key: 'k1', secret: 's1' };
-const encryptionMasterKeyBase64 = Buffer.from('0123456789abcdef0123456789abcdef').toString('base64');
 const channels = ['open-1', 'open-2', 'private-1', 'presence-1', 'cache-1', 'private-encrypted-1'];
+const open = channels.filter((name) => /^(open|cache)-/.test(name)); // without a signature
 // pusher-js gives a transport up that dies often, and takes the next one.
 const transports = [['ws', 'xhr_polling'], ['ws', 'xhr_streaming'], ['xhr_streaming', 'xhr_polling'], ['xhr_polling']];
+const sockjs = ['xhr-streaming', 'xhr-polling', 'websocket'];
 
 const config = (durability, keep) => (folder) => `store: {path: ${folder}/histories}
 apps:
@@ -35,8 +37,10 @@ export function dice(seed) {
 
 export class Scene {
   // durability: memory, async, ack.  keep: events of each channel.
-  constructor({ durability, workers, seed, keep = 1000 }) {
-    Object.assign(this, { durability, workers, keep, roll: dice(seed) });
+  // wrap: what makes a pusher-js come back (listeners.mjs).
+  constructor({ durability, workers, seed, keep = 1000, wrap }) {
+    Object.assign(this, { durability, workers, keep, wrap, roll: dice(seed) });
+    this.inDoubt = 0; // events whose publishers have no answer yet
     this.folder = mkdtempSync(path.join(os.tmpdir(), 'carillon-chaos-'));
     this.numbers = Object.fromEntries(channels.map((name) => [name, 0])); // published so far
     this.listeners = [];
@@ -103,8 +107,14 @@ export class Scene {
 
   async #publisher(channel) {
     while (!this.isOver) {
+      if (this.isHeld) {
+        await pause(5);
+        continue;
+      }
       const n = this.numbers[channel] + 1;
+      this.inDoubt++;
       await this.#publish(channel, n);
+      this.inDoubt--;
       this.numbers[channel] = n;
       await pause(this.roll(30));
     }
@@ -112,45 +122,14 @@ export class Scene {
 
   // --- listeners ---
 
-  async listen(kind, enabledTransports) {
-    const [transport] = enabledTransports;
-    const link = await new Link(() => this.server.port).open();
-    const api = apiClient(this.server, { app, encryptionMasterKeyBase64 });
-    const id = this.listeners.length;
-    const client = pusherClient(this.server, {
-      app, wsPort: link.port, httpPort: link.port, enabledTransports, activityTimeout: 1000, pongTimeout: 1000,
-      channelAuthorization: { customHandler({ socketId, channelName }, done) {
-        const member = channelName.startsWith('presence-') ? { user_id: `u${id}` } : undefined;
-        done(null, api.authorizeChannel(socketId, channelName, member));
-      } },
-    });
-    const traces = Object.fromEntries(channels.map((name) => [name, []]));
-    const listener = { kind, transport, link, client, traces, recovered: 0 };
-    if (kind === 'recovering') {
-      const { log, positions } = withRecovery(client);
-      listener.positions = positions;
-      log.push = (...entries) => {
-        for (const [channel, what, { reason }] of entries) {
-          if (what === 'discontinuity') traces[channel].push({ told: reason });
-          listener.recovered += what === 'recovered';
-        }
-        return 0;
-      };
-    }
-    client.connection.bind('connected', () => { for (const name of channels) traces[name].push({ connected: true }); });
-    for (const name of channels)
-      client.subscribe(name).bind_global((event, data) => { if (/^e\d+$/.test(event)) traces[name].push({ n: data.n, event }); });
+  async listen(listener) {
     this.listeners.push(listener);
-    await until(() => channels.every((name) => client.channel(name).subscribed), `${transport} to be subscribed`);
+    await until(() => listener.isBack(), `${listener.kind} ${listener.transport} to be subscribed`);
   }
 
   // pusher-js waits long behind a connection that was refused; somebody who waits for a page reloads.
   nudge() {
-    for (const { client } of this.listeners)
-      if (client.connection.state !== 'connected') {
-        client.disconnect();
-        client.connect();
-      }
+    for (const listener of this.listeners) if (!listener.isBack()) listener.nudge();
   }
 
   // --- faults ---
@@ -192,7 +171,13 @@ export class Scene {
       await pause(200);
       this.server.thaw();
     },
-    purge: () => this.#answered('a purge', apiRequest(this.server, 'DELETE', `/apps/${app.id}/channels/${channels[this.roll(channels.length)]}/history`, { app })).catch(() => {}),
+    // Not while a publisher looks there for an event whose answer it did not get.
+    purge: async () => {
+      this.isHeld = true;
+      await until(() => !this.inDoubt, 'every publisher to have its answer', 30000);
+      await this.#answered('a purge', apiRequest(this.server, 'DELETE', `/apps/${app.id}/channels/${channels[this.roll(channels.length)]}/history`, { app })).catch(() => {});
+      this.isHeld = false;
+    },
     restart: () => this.#restart(() => this.server.stop()),
     kill: () => this.#restart(async () => {
       this.server.signal('SIGKILL');
@@ -211,54 +196,67 @@ export class Scene {
   // schedule: names of actions, with a pause behind each.
   async play(schedule, between) {
     await this.start();
-    for (const some of transports) await this.listen('recovering', some);
-    for (const some of [['ws', 'xhr_polling'], ['xhr_polling']]) await this.listen('plain', some);
+    await this.#listenAll();
     const publishers = channels.map((channel) => this.#publisher(channel));
     for await (const name of schedule) {
       await this.act(name);
       await pause(between());
     }
+    for (const { link } of this.listeners) Object.assign(link, { rate: 0, isStalled: false, isDown: false });
+    // Behind what may be on its way.
+    this.healed = Object.fromEntries(channels.map((name) => [name, this.numbers[name] + 2]));
+    await this.#heard(this.healed, () => true);
     this.isOver = true;
     await Promise.all(publishers);
     if (this.silent) throw new Error(this.silent);
-    await this.#settle();
+    await this.#heard(this.numbers, ({ kind }) => kind === 'recovering');
   }
 
-  // Everybody is connected, and has what there is: or will never have it.
-  async #settle() {
-    for (const { link } of this.listeners) Object.assign(link, { rate: 0, isStalled: false, isDown: false });
-    const isBack = ({ client }) => client.connection.state === 'connected' && channels.every((name) => client.channel(name).subscribed);
-    const hasLast = ({ kind, traces }, name) => {
+  async #listenAll() {
+    const link = () => new Link(() => this.server.port).open();
+    const pusher = async (how) => this.listen(pusherListener(this, await link(), { app, channels, id: this.listeners.length, wrap: this.wrap, ...how }));
+    for (const some of transports) await pusher({ transports: some });
+    for (const some of sockjs) await pusher({ sockjs: some });
+    await this.listen(eventsListener(this, await link(), { app, channels: open }));
+    for (const some of [['ws', 'xhr_polling'], ['xhr_polling']]) await pusher({ transports: some, isPlain: true });
+    await pusher({ sockjs: sockjs[0], isPlain: true });
+  }
+
+  // Waits until all those have heard an event behind these numbers, or were told what they lack.
+  // The verdict says who lacks what in the end.
+  async #heard(numbers, of) {
+    const isThere = ({ traces, channels: names }) => names.every((name) => {
       const last = traces[name].findLast((entry) => !entry.connected);
-      return kind === 'plain' || last?.n === this.numbers[name] || (last && 'told' in last);
-    };
+      return last && ('told' in last || last.n >= numbers[name]);
+    });
     let nudged = Date.now();
     await until(() => {
       if (Date.now() - nudged > limit(2500)) {
         nudged = Date.now();
         this.nudge();
       }
-      return this.listeners.every((listener) => isBack(listener) && channels.every((name) => hasLast(listener, name)));
-    }, 'everybody to have everything', 25000).catch(() => {}); // the verdict says who lacks what
+      return this.listeners.every((listener) => listener.isBack() && (!of(listener) || isThere(listener)));
+    }, 'everybody to have everything', 25000).catch(() => {});
   }
 
   verdict() {
     const rows = [];
-    for (const { kind, transport, traces, recovered, client } of this.listeners)
-      for (const channel of channels) {
+    for (const listener of this.listeners)
+      for (const channel of listener.channels) {
+        const { kind, transport, traces, recovered } = listener;
         const last = this.numbers[channel];
-        const row = kind === 'recovering' ? judgeRecovering(traces[channel], last) : judgePlain(traces[channel]);
+        const row = kind === 'recovering' ? judgeRecovering(traces[channel], last) : judgePlain(traces[channel], this.healed[channel]);
         rows.push({ durability: this.durability, kind, transport, channel, published: last, recovered, ...row,
-          faults: [...row.faults, ...(client.connection.state === 'connected' ? [] : ['it did not come back'])] });
+          faults: [...row.faults, ...(listener.isBack() ? [] : ['it did not come back'])] });
       }
     return rows;
   }
 
   async end() {
     this.isOver = this.isGivingUp = true;
-    for (const { client, link } of this.listeners) {
-      client.disconnect();
-      link.close();
+    for (const listener of this.listeners) {
+      listener.end();
+      listener.link.close();
     }
     await this.server.stop();
     rmSync(this.folder, { recursive: true, force: true });

@@ -34,8 +34,9 @@ export function judgeRecovering(trace, last) {
   return { ...count, faults };
 }
 
-// Any other listener may miss events, but none comes twice or late within a connection.
-export function judgePlain(trace) {
+// Any other listener may miss events, but none comes twice or late within a connection, and it hears
+// what is published from the number healed on, when the last fault was over.
+export function judgePlain(trace, healed = 0) {
   const faults = [];
   let at = 0;
   let seen = 0;
@@ -46,5 +47,6 @@ export function judgePlain(trace) {
     if (n <= at) faults.push(`${n} came behind ${at} on one connection`);
     at = n;
   }
+  if (at < healed) faults.push(`it ended with ${at}, and all was well at ${healed}`);
   return { seen, faults };
 }
