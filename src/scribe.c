@@ -20,9 +20,13 @@ enum scribe_letter { SCRIBE_CONFIG = MAIL_OTHER, SCRIBE_STOP };
 
 enum {
     GROUP_EVENTS = 4096,
-    TRIM_ROWS = 100, // a step between two groups: about a millisecond at most
-    TRIM_MS = 1000,  // between two looks when there was nothing to do
-    RETRY_MS = 250,  // doubled with each failure, up to
+    TRIM_ROWS = 100, // a step between two groups: a few tenths of a millisecond
+    TRIM_ROWS_MAX = 2 * GROUP_EVENTS,
+    TRIM_PAUSE_MS = 2,   // between two steps, for who comes meanwhile
+    TRIM_MS = 1000,      // between two looks when there was nothing to do
+    TRIM_LOG_PAGES = 64, // a checkpoint between two steps: about a millisecond
+    LOG_PAGES = 1000,    // and otherwise
+    RETRY_MS = 250,      // doubled with each failure, up to
     RETRY_MAX_MS = 15000
 };
 
@@ -44,6 +48,7 @@ struct scribe {
     uint32_t retry_ms; // until the next attempt
     uint64_t retry_at_ms, trim_at_ms;
     bool has_to_trim;
+    uint64_t n_untrimmed; // events stored since the last step
     bool in_group;
     uint32_t n_group;
     struct mail *owed, **last_owed; // of the group: who gets an answer when it is committed
@@ -222,6 +227,7 @@ static bool commit(struct scribe *s)
     }
     counter_add(&s->counts.commits, 1);
     counter_add(&s->counts.events, s->n_group);
+    s->n_untrimmed += s->n_group;
     settle_owed(s);
     return true;
 }
@@ -387,19 +393,25 @@ static bool forget_unruled(struct scribe *s, struct err *err)
     return !err->text[0];
 }
 
+/* A step that keeps pace with what comes, or is short. */
 static void trim(struct scribe *s)
 {
     struct err err;
     struct store_figures figures;
     uint64_t ms = now_ms();
-    if (!s->is_up || (!s->has_to_trim && ms < s->trim_at_ms))
+    if (!s->is_up || ms < s->trim_at_ms)
         return;
     s->trim_at_ms = ms + TRIM_MS;
-    if (!store_trim(s->store, clock_wall_ms(), TRIM_ROWS, &s->has_to_trim, &err)) {
+    uint64_t rows = 2 * s->n_untrimmed > TRIM_ROWS ? 2 * s->n_untrimmed : TRIM_ROWS;
+    rows = rows < TRIM_ROWS_MAX ? rows : TRIM_ROWS_MAX;
+    s->n_untrimmed = 0;
+    if (!store_trim(s->store, clock_wall_ms(), (uint32_t)rows, &s->has_to_trim, &err)) {
         s->has_to_trim = false;
         fail(s, &err);
         return;
     }
+    if (s->has_to_trim)
+        s->trim_at_ms = now_ms() + TRIM_PAUSE_MS;
     store_read_figures(s->store, &figures);
     atomic_store_explicit(&s->counts.file_bytes.value, figures.file_bytes, memory_order_relaxed);
     atomic_store_explicit(&s->counts.streams.value, figures.n_streams, memory_order_relaxed);
@@ -415,8 +427,6 @@ static void wait_for_mail(struct scribe *s)
     uint64_t ms = now_ms();
     uint64_t until_ms = s->is_up ? s->trim_at_ms : s->retry_at_ms;
     int timeout_ms = until_ms > ms ? (int)(until_ms - ms) : 0;
-    if (s->is_up && s->has_to_trim)
-        timeout_ms = 0;
     (void)poll(&fd, 1, timeout_ms);
 }
 
@@ -427,6 +437,8 @@ static void *run(void *arg)
         wait_for_mail(s);
         take_mail(s);
         trim(s);
+        if (s->is_up)
+            store_checkpoint(s->store, s->has_to_trim ? TRIM_LOG_PAGES : LOG_PAGES);
         if (!s->is_up && now_ms() >= s->retry_at_ms)
             try_again(s);
     }

@@ -194,6 +194,16 @@ bool store_commit(struct store *s, struct err *err)
     return true;
 }
 
+void store_checkpoint(struct store *s, uint32_t pages)
+{
+    ENSURE(!s->in_group);
+    if (s->is_spent || s->log_pages < pages)
+        return;
+    reading_end(s, STORE_END);
+    s->log_pages = 0;
+    (void)sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+}
+
 static uint64_t ask_pages(struct store *s, enum sql which)
 {
     sqlite3_stmt *st = sql_use(s, which);

@@ -156,6 +156,11 @@ const struct err *store_failure(const struct store *s);
 bool store_trim(
     struct store *s, int64_t now_ms, uint32_t budget, bool *has_more, struct err *err) MUST_CHECK;
 
+/* Copies what was committed from the log into the file, if the log has grown by so many pages.
+ * A commit never does: its caller answers first.  Outside of groups.  A disk that refuses will
+ * refuse a commit too; until then the log goes on growing. */
+void store_checkpoint(struct store *s, uint32_t pages);
+
 struct store_figures {
     uint64_t file_bytes, free_bytes; // of the database; of those, unused
     uint64_t n_streams, n_events;

@@ -152,10 +152,21 @@ static bool use_wal(struct store *s, struct err *err)
     return ok;
 }
 
+/* In the place of SQLite's own hook, which makes a commit wait for a checkpoint. */
+static int see_log(void *ctx, sqlite3 *db, const char *name, int pages)
+{
+    struct store *s = ctx;
+    (void)db;
+    (void)name;
+    s->log_pages = (uint32_t)pages;
+    return SQLITE_OK;
+}
+
 static bool set_up(struct store *s, struct err *err)
 {
     char text[128];
     int64_t version;
+    sqlite3_wal_hook(s->db, see_log, s);
     sqlite3_busy_timeout(s->db, BUSY_MS);
     sqlite3_limit(s->db, SQLITE_LIMIT_LENGTH, STORE_DATA + 65536);
     sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);

@@ -69,6 +69,7 @@ struct store {
     int synced;                        // the mode that SQLite is set to, or -1
     int64_t last_id;                   // the last that was given out
     int64_t grave;                     // the last that store_trim could not empty
+    uint32_t log_pages;                // that no checkpoint has taken yet
     int64_t more_streams, more_events; // by the group, may be negative
     uint64_t more_trimmed;
     struct reading reading;

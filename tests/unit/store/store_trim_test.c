@@ -1,6 +1,8 @@
 /* Retention: what goes, when, in which steps; and random operations against a model. */
 #include "base/base.h"
 
+#include <sys/stat.h>
+
 #include "base/rand.h"
 #include "shop.h"
 
@@ -274,9 +276,37 @@ TEST(random_operations_agree_with_a_model)
     shop_fini(&h);
 }
 
+static off_t log_size(void)
+{
+    char path[512];
+    struct stat st;
+    snprintf(path, sizeof path, "%s-wal", h.path);
+    return stat(path, &st) == 0 ? st.st_size : 0;
+}
+
+TEST(the_log_grows_until_a_checkpoint_and_is_then_written_from_its_beginning)
+{
+    uint64_t top = 0;
+    open_with("a", (struct store_rule){.durability = STORE_ACK});
+    for (; top < 200; top++) {
+        CHECK(shop_fill(&h, "a", top + 1, top + 1));
+        store_checkpoint(h.s, 100000); // it is not as long as that
+    }
+    off_t long_one = log_size();
+    CHECK(long_one > 200 * 4096); // each commit has written a page
+    store_checkpoint(h.s, 200);
+    for (; top < 300; top++)
+        CHECK(shop_fill(&h, "a", top + 1, top + 1));
+    CHECK_EQ(log_size(), long_one);
+    shop_reopen(&h, true);
+    CHECK(shop_holds(&h, "a", 1, 300));
+    shop_fini(&h);
+}
+
 int main(void)
 {
     hash_init();
+    RUN(the_log_grows_until_a_checkpoint_and_is_then_written_from_its_beginning);
     RUN(a_stream_at_its_limit_of_events_loses_one_for_each_that_comes);
     RUN(a_limit_of_bytes_keeps_the_newest_that_fit);
     RUN(events_go_when_their_time_is_over);
