@@ -13,14 +13,18 @@ static const char id_field[] = "id: ";
 
 enum { DATA_FIELD = sizeof data_field - 1, ID_FIELD = sizeof id_field - 1 };
 
+_Static_assert(AUDIENCE_WS == 0 && AUDIENCE_SOCKJS_ID == AUDIENCE_SOCKJS + AUDIENCE_WS_ID,
+    "audience_with_id adds");
 _Static_assert(AUDIENCE_ID == ID_FIELD + 1, "and a line end");
 
 size_t audience_room(enum audience audience, struct span text)
 {
     switch (audience) {
     case AUDIENCE_LINE:
+    case AUDIENCE_LINE_ID:
         return CHUNK_HEAD_MAX + sockjs_message_bytes(text) + 1 + CHUNK_TAIL;
     case AUDIENCE_SOCKJS:
+    case AUDIENCE_SOCKJS_ID:
         return WS_HEAD_MAX + sockjs_message_bytes(text);
     case AUDIENCE_STREAM:
     case AUDIENCE_STREAM_AT:
@@ -31,6 +35,7 @@ size_t audience_room(enum audience audience, struct span text)
     case AUDIENCE_LEGACY_ENVIRONMENT:
         return WS_HEAD_MAX + legacy_room(text);
     case AUDIENCE_WS:
+    case AUDIENCE_WS_ID:
     case AUDIENCES:
         break;
     }
@@ -101,8 +106,10 @@ size_t audience_encode(enum audience audience, char *out, struct span text, int6
 {
     switch (audience) {
     case AUDIENCE_LINE:
+    case AUDIENCE_LINE_ID:
         return encode_line(out, text);
     case AUDIENCE_SOCKJS:
+    case AUDIENCE_SOCKJS_ID:
         return encode_sockjs(out, text);
     case AUDIENCE_STREAM:
     case AUDIENCE_STREAM_AT:
@@ -115,6 +122,7 @@ size_t audience_encode(enum audience audience, char *out, struct span text, int6
     case AUDIENCE_LEGACY_ENVIRONMENT:
         return encode_legacy(LEGACY_ENVIRONMENT, out, text, wall_ms);
     case AUDIENCE_WS:
+    case AUDIENCE_WS_ID:
     case AUDIENCES:
         break;
     }

@@ -9,9 +9,12 @@
 #include "base/base.h"
 
 enum audience {
-    AUDIENCE_WS,           // a WebSocket text frame
-    AUDIENCE_LINE,         // a["TEXT"] and a newline, in a chunk of HTTP (pusher-protocol 3.3)
-    AUDIENCE_SOCKJS,       // a["TEXT"] in a WebSocket text frame
+    AUDIENCE_WS,     // a WebSocket text frame
+    AUDIENCE_LINE,   // a["TEXT"] and a newline, in a chunk of HTTP (pusher-protocol 3.3)
+    AUDIENCE_SOCKJS, // a["TEXT"] in a WebSocket text frame
+    AUDIENCE_WS_ID,  // the same three, with its position in an event that has one
+    AUDIENCE_LINE_ID,
+    AUDIENCE_SOCKJS_ID,
     AUDIENCE_STREAM,       // a Server-Sent Event, in a chunk of HTTP
     AUDIENCE_STREAM_AT,    // likewise; an event's id is its position, where it has one
     AUDIENCE_STREAM_PLACE, // likewise; the id is its subscriber's own (bookmark)
@@ -24,6 +27,17 @@ enum audience {
 static inline bool audience_is_legacy(enum audience audience)
 {
     return audience >= AUDIENCE_LEGACY && audience < AUDIENCES;
+}
+
+static inline bool audience_has_id(enum audience audience)
+{
+    return audience >= AUDIENCE_WS_ID && audience <= AUDIENCE_SOCKJS_ID;
+}
+
+/* The one with a position, of those that have one. */
+static inline enum audience audience_with_id(enum audience audience)
+{
+    return audience <= AUDIENCE_SOCKJS ? (enum audience)(audience + AUDIENCE_WS_ID) : audience;
 }
 
 static inline bool audience_is_stream(enum audience audience)

@@ -60,11 +60,8 @@ void bookmark_drop(struct hub *h, uint32_t index)
     free(b);
 }
 
-enum audience bookmark_audience(const struct hub *h, uint32_t index, const struct replay *r)
+enum audience bookmark_audience(const struct hub *h, uint32_t index)
 {
-    enum audience audience = (enum audience)fanout_at(&h->fanout, index)->audience;
-    if (audience != AUDIENCE_STREAM || !r || !r->upto.epoch[0])
-        return audience;
     return find(h, index) ? AUDIENCE_STREAM_PLACE : AUDIENCE_STREAM_AT;
 }
 

@@ -47,13 +47,39 @@ static void push_index(uint32_t **items, uint32_t *n, uint32_t *cap, uint32_t in
 
 /* --- encoding --------------------------------------------------------------------------- */
 
-/* An event of a stream, which says where it is. */
+static struct position position_of(const struct frame *frame)
+{
+    struct position at = {.offset = frame->offset};
+    memcpy(at.epoch, frame->epoch, sizeof at.epoch);
+    return at;
+}
+
+static void encode(
+    const struct fanout *f, enum audience audience, struct batch *b, struct span text)
+{
+    char *at = batch_room(b, (uint32_t)audience_room(audience, text));
+    uint32_t n = (uint32_t)audience_encode(audience, at, text, f->wall_ms);
+    if (n)
+        batch_end_frame(b, n);
+}
+
+/* An event of a stream, with its position in it. */
+static void encode_with_id(
+    const struct fanout *f, enum audience audience, struct batch *b, const struct frame *frame)
+{
+    struct buf text = {0};
+    struct position at = position_of(frame);
+    position_add_event(&text, frame_text(frame), &at);
+    encode(f, audience, b, buf_span(&text));
+    buf_fini(&text);
+}
+
+/* The same, beside it. */
 static void encode_at(struct batch *b, const struct frame *frame)
 {
     char text[POSITION_CHARS];
     struct buf id = {text, 0, sizeof text};
-    struct position at = {.offset = frame->offset};
-    memcpy(at.epoch, frame->epoch, sizeof at.epoch);
+    struct position at = position_of(frame);
     position_add(&id, &at);
     size_t room = audience_room(AUDIENCE_STREAM_AT, frame_text(frame)) + AUDIENCE_ID + id.len;
     char *out = batch_room(b, (uint32_t)room);
@@ -67,13 +93,15 @@ void fanout_encode(
         encode_at(b, frame);
         return;
     }
+    if (audience_has_id(audience) && frame->offset) {
+        encode_with_id(f, audience, b, frame);
+        return;
+    }
     bool is_made = audience == AUDIENCE_LEGACY && frame->legacy; // its text is what they get
-    struct span text = is_made ? frame_text(frame->legacy) : frame_text(frame);
-    enum audience as = is_made ? AUDIENCE_WS : audience;
-    char *at = batch_room(b, (uint32_t)audience_room(as, text));
-    uint32_t n = (uint32_t)audience_encode(as, at, text, f->wall_ms);
-    if (n)
-        batch_end_frame(b, n);
+    if (is_made)
+        encode(f, AUDIENCE_WS, b, frame_text(frame->legacy));
+    else
+        encode(f, audience, b, frame_text(frame));
 }
 
 /* --- crowds ------------------------------------------------------------------------------ */

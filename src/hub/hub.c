@@ -320,7 +320,7 @@ static void join(struct hub *h, uint32_t index, const struct letter *l)
         hub_send(h, index, frame_text(l->cached));
     else if (!l->cached && (l->traits & CHANNEL_CACHE) && !is_recovered)
         send_internal(h, index, "pusher:cache_miss", l->channel);
-    enum audience audience = bookmark_audience(h, index, l->replay);
+    enum audience audience = recovery_audience(h, index, l->replay);
     bool is_behind = l->replay && !l->replay->is_last;
     fanout_join(&h->fanout, index, channel_crowd(c, audience, is_behind), member);
     if (l->replay)

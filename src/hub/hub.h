@@ -95,6 +95,7 @@ enum {
 struct replay {
     struct buf told; // JSON: the member "recovery"; nothing in a later piece
     bool is_recovered;
+    bool is_inline;       // its subscriber wants positions in the events, too
     bool is_lost;         // a later piece: what comes next is no longer there
     bool is_last;         // live events follow
     struct position upto; // of the last frame

@@ -245,6 +245,9 @@ void question_purged(struct letter *l); // l->position is the new one: writes th
 struct replay *recovery_replay(struct hub *h, struct channel *c, const struct recovery *asked);
 void replay_free(struct replay *r); // NULL is fine
 
+/* In which encoding it hears a channel that it joins with that; r NULL: it does not count. */
+enum audience recovery_audience(const struct hub *h, uint32_t index, const struct replay *r);
+
 /* The success, what was missed, the position; before the joiner is in a crowd. */
 void recovery_send(struct hub *h, uint32_t index, const struct letter *l);
 
@@ -265,8 +268,8 @@ void recovery_tick(struct hub *h); // checkpoints; about once a second
 
 /* --- event streams --- */
 
-/* In which encoding it hears a channel that it joins with that. */
-enum audience bookmark_audience(const struct hub *h, uint32_t index, const struct replay *r);
+/* In which encoding it hears a channel in which it counts. */
+enum audience bookmark_audience(const struct hub *h, uint32_t index);
 
 /* Behind this text the session is there in the channel: an event stream is told so by an id. */
 void bookmark_send(struct hub *h, uint32_t index, struct span channel, const struct position *at,

@@ -68,6 +68,15 @@ void positions_add(struct buf *out, const struct position *at, size_t n)
     }
 }
 
+void position_add_event(struct buf *out, struct span text, const struct position *at)
+{
+    ENSURE(text.len > 2 && text.p[text.len - 1] == '}');
+    buf_add(out, text.p, text.len - 1);
+    buf_add_str(out, ",\"id\":\"");
+    position_add(out, at);
+    buf_add_str(out, "\"}");
+}
+
 struct position position_unknown(void)
 {
     return (struct position){.epoch = "?"};
@@ -85,6 +94,13 @@ static bool read_count(const struct json *value, struct buf *scratch, uint64_t *
     return (value->kind == JSON_NUMBER || value->kind == JSON_STRING) && text_to_u64(text, to);
 }
 
+static bool read_flag(const struct json *value, bool *to)
+{
+    *to = value->kind == JSON_TRUE;
+    return *to || value->kind == JSON_FALSE || value->kind == JSON_ABSENT ||
+           value->kind == JSON_NULL;
+}
+
 static uint32_t at_most_u32(uint64_t n)
 {
     return n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
@@ -93,8 +109,9 @@ static uint32_t at_most_u32(uint64_t n)
 bool recovery_read(const struct json *value, struct buf *scratch, struct recovery *out)
 {
     struct json_field fields[] = {
-        {"epoch", {0}}, {"offset", {0}}, {"rewind", {0}}, {"rewind_s", {0}}};
+        {"epoch", {0}}, {"offset", {0}}, {"rewind", {0}}, {"rewind_s", {0}}, {"inline", {0}}};
     const struct json *given = &fields[0].value;
+    const struct json *wish = &fields[4].value;
     struct span epoch = span_of(NULL, 0);
     uint64_t rewind;
     uint64_t rewind_s;
@@ -110,7 +127,7 @@ bool recovery_read(const struct json *value, struct buf *scratch, struct recover
         return false;
     if (!read_count(&fields[1].value, scratch, &out->from.offset) ||
         !read_count(&fields[2].value, scratch, &rewind) ||
-        !read_count(&fields[3].value, scratch, &rewind_s))
+        !read_count(&fields[3].value, scratch, &rewind_s) || !read_flag(wish, &out->is_inline))
         return false;
     out->is_asked = true;
     out->rewind = at_most_u32(rewind);

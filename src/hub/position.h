@@ -20,6 +20,7 @@ struct position {
 /* What a subscriber says of recovery (docs/history.md). */
 struct recovery {
     bool is_asked;        // it counts offsets
+    bool is_inline;       // it wants the position in each event, too
     struct position from; // epoch "": it comes for the first time
     uint32_t rewind;      // then: so many of the last events,
     uint32_t rewind_s;    // or those of so many seconds
@@ -40,6 +41,9 @@ bool positions_read(struct span list, struct position *to, size_t n) MUST_CHECK;
 
 /* Appends the list, without the commas at its end. */
 void positions_add(struct buf *out, const struct position *at, size_t n);
+
+/* Appends an event's text with its position as one member more. */
+void position_add_event(struct buf *out, struct span text, const struct position *at);
 
 /* None that was ever given: who says it was there is told that it cannot go on. */
 struct position position_unknown(void);

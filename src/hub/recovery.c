@@ -117,7 +117,7 @@ static uint64_t rewound(const struct hub *h, const struct history *s, const stru
     return at;
 }
 
-struct replay *recovery_replay(struct hub *h, struct channel *c, const struct recovery *asked)
+static struct replay *replay_for(struct hub *h, struct channel *c, const struct recovery *asked)
 {
     struct history *s = stream_need(h, c);
     if (!s) {
@@ -140,6 +140,23 @@ struct replay *recovery_replay(struct hub *h, struct channel *c, const struct re
         buf_addf(&r->told, ",\"replay\":%llu", (unsigned long long)(s->top.offset - from));
     buf_add_char(&r->told, '}');
     return r;
+}
+
+struct replay *recovery_replay(struct hub *h, struct channel *c, const struct recovery *asked)
+{
+    struct replay *r = replay_for(h, c, asked);
+    r->is_inline = asked->is_inline;
+    return r;
+}
+
+enum audience recovery_audience(const struct hub *h, uint32_t index, const struct replay *r)
+{
+    enum audience audience = (enum audience)fanout_at(&h->fanout, index)->audience;
+    if (!r || !r->upto.epoch[0])
+        return audience;
+    if (audience == AUDIENCE_STREAM)
+        return bookmark_audience(h, index);
+    return r->is_inline ? audience_with_id(audience) : audience;
 }
 
 /* The data of the success: with the members of a presence channel, where it is one. */
@@ -176,15 +193,28 @@ static void send_position(
     frame_drop(position);
 }
 
+static void send_event(struct hub *h, uint32_t index, const struct channel *c,
+    const struct frame *frame, const struct position *at, bool is_inline)
+{
+    struct buf text = {0};
+    if (!is_inline) {
+        bookmark_send(h, index, channel_name(c), at, frame_text(frame));
+        return;
+    }
+    position_add_event(&text, frame_text(frame), at);
+    hub_send(h, index, buf_span(&text));
+    buf_fini(&text);
+}
+
 /* The frames of one piece, and behind the last where that is.  The client's count is right
  * behind each frame: the connection may end there. */
 static void send_piece(
-    struct hub *h, uint32_t index, const struct channel *c, const struct replay *r)
+    struct hub *h, uint32_t index, const struct channel *c, const struct replay *r, bool is_inline)
 {
     struct position at = r->upto;
     for (uint32_t i = 0; i < r->n; i++) {
         at.offset = r->upto.offset - r->n + i + 1;
-        bookmark_send(h, index, channel_name(c), &at, frame_text(r->frames[i]));
+        send_event(h, index, c, r->frames[i], &at, is_inline);
         if (is_hidden(r->frames[i]))
             send_position(h, index, c, &at);
     }
@@ -210,7 +240,7 @@ void recovery_send(struct hub *h, uint32_t index, const struct letter *l)
         if (base.epoch[0])
             send_position(h, index, c, &base); // it does not count
     }
-    send_piece(h, index, c, r);
+    send_piece(h, index, c, r, audience_has_id(recovery_audience(h, index, r)));
 }
 
 /* --- piece by piece ------------------------------------------------------------------------------------ */
@@ -312,12 +342,12 @@ void recovery_replayed(struct hub *h, const struct letter *l)
     }
     cursor->is_asking = false;
     cursor->at = r->upto;
-    send_piece(h, index, c, r);
+    struct sub *sub = hub_sub(h, index, c->app, channel_name(c));
+    enum audience audience = (enum audience)sub->crowd->audience;
+    send_piece(h, index, c, r, audience_has_id(audience));
     if (!r->is_last)
         return;
     drop_cursor(h, cursor);
-    struct sub *sub = hub_sub(h, index, c->app, channel_name(c));
-    enum audience audience = (enum audience)sub->crowd->audience;
     fanout_move(&h->fanout, index, sub, channel_crowd(c, audience, false));
     recovery_begin(h, c, index, r);
 }

@@ -227,7 +227,7 @@ static bool read_subscribe(
     if (!recovery_read(&fields[3].value, &s->scratch, &sub->recovery)) {
         fail_subscribe(s, session, sub->channel, "InvalidRecovery", 400,
             span_str("Invalid parameter: data.recovery must be an object with epoch and offset, "
-                     "rewind or rewind_s"));
+                     "rewind or rewind_s, and inline"));
         return false;
     }
     if (sub->data.kind == JSON_ABSENT || sub->data.kind == JSON_NULL)

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { call, guideApp, startGuide, users } from './gateway.mjs';
-import { apiClient, apiRequest, connected, forEachWorkers, pusherClient, startServer, subscribed, until } from './harness.mjs';
+import { apiClient, apiRequest, connected, forEachWorkers, pusherClient, rawSubscribe, startServer, subscribed, until } from './harness.mjs';
+import { Session } from './fallback.mjs';
 import { withRecovery } from './recovery.mjs';
 
 const app = { id: 'a1', key: 'k1', secret: 's1' };
@@ -191,12 +192,12 @@ for (const [topic, text] of [['history', opts.config], ['history, stored behind'
     assert.deepEqual(await resume({}), { epoch, offset: 9 });
   });
 
-  for (const recovery of [5, 'x', [], { epoch: 'e' }, { epoch: 1, offset: 1 }, { epoch: 'e', offset: -1 }, { epoch: 'e', offset: 1.5 }, { epoch: '', offset: 1 }, { rewind: -1 }, { rewind_s: 'x' }])
+  for (const recovery of [5, 'x', [], { epoch: 'e' }, { epoch: 1, offset: 1 }, { epoch: 'e', offset: -1 }, { epoch: 'e', offset: 1.5 }, { epoch: '', offset: 1 }, { rewind: -1 }, { rewind_s: 'x' }, { inline: 1 }])
     test(`recovery that cannot be read: ${JSON.stringify(recovery)}`, async () => {
       const raw = await ctx.raw(`/app/${app.key}?protocol=7`);
       await raw.next();
       raw.send({ event: 'pusher:subscribe', data: { channel: 'keep-bad', recovery } });
-      await raw.expectError(null, 'Invalid parameter: data.recovery must be an object with epoch and offset, rewind or rewind_s');
+      await raw.expectError(null, 'Invalid parameter: data.recovery must be an object with epoch and offset, rewind or rewind_s, and inline');
       assert.equal(JSON.parse((await raw.next()).text).event, 'pusher:subscription_error');
       await raw.expectNothing();
     });
@@ -218,6 +219,48 @@ for (const [topic, text] of [['history', opts.config], ['history, stored behind'
     await subscribed(client, 'keep-r');
     await until(() => heard.length === 10, 'ten events');
     assert.deepEqual([heard, positions.get('keep-r').offset], [range(11, 20), 20]);
+  });
+
+  test('inline: each event says its position, to who asked for that and to nobody else', async () => {
+    await publish('keep-in', 1, 3);
+    const { epoch } = await ask('keep-in');
+    const plain = await ctx.raw(`/app/${app.key}?protocol=7`);
+    await rawSubscribe(plain, 'keep-in');
+    const event = (n, more) => ({ event: 'e', channel: 'keep-in', data: JSON.stringify({ n }), ...more });
+    const id = (n) => ({ id: `${epoch}:${n}` });
+    const position = (offset) => ({ event: 'pusher_internal:position', channel: 'keep-in', data: JSON.stringify({ epoch, offset }) });
+    const success = (recovery) => ({ event: 'pusher_internal:subscription_succeeded', channel: 'keep-in', data: JSON.stringify({ recovery }) });
+    const raw = await ctx.raw(`/app/${app.key}?protocol=7`);
+    await raw.next();
+    raw.send({ event: 'pusher:subscribe', data: { channel: 'keep-in', recovery: { epoch, offset: 1, inline: true } } });
+    await raw.expectJson(success({ epoch, offset: 1, recovered: true, replay: 2 }));
+    for (const n of [2, 3]) await raw.expectJson(event(n, id(n)));
+    await raw.expectJson(position(3));
+    const session = new Session(ctx, { key: app.key });
+    const stream = await session.openStream();
+    await session.send([JSON.stringify({ event: 'pusher:subscribe', data: { channel: 'keep-in', recovery: { rewind: 1, inline: true } } })]);
+    const next = async () => JSON.parse(JSON.parse((await stream.line()).slice(1))[0]);
+    assert.deepEqual(await next(), success({ epoch, offset: 2, replay: 1 }));
+    assert.deepEqual(await next(), event(3, id(3)));
+    assert.deepEqual(await next(), position(3));
+    await publish('keep-in', 4);
+    await raw.expectJson(event(4, id(4)));
+    assert.deepEqual(await next(), event(4, id(4)));
+    await plain.expectText(JSON.stringify(event(4)));
+  });
+
+  test('inline, piece by piece: the ids have no hole', async () => {
+    const api = apiClient(server(), { app });
+    for (const n of range(1, 40)) await api.trigger('keep-big', 'e', { n, fill: 'x'.repeat(9000) });
+    const { epoch } = await ask('keep-big', { limit: 1 });
+    const raw = await ctx.raw(`/app/${app.key}?protocol=7`);
+    await raw.next();
+    raw.send({ event: 'pusher:subscribe', data: { channel: 'keep-big', recovery: { epoch, offset: 1, inline: true } } });
+    await raw.next();
+    for (const n of range(2, 40)) assert.equal(JSON.parse((await raw.next()).text).id, `${epoch}:${n}`);
+    await raw.expectEvent('pusher_internal:position', 'keep-big');
+    await publish('keep-big', 41);
+    assert.equal(JSON.parse((await raw.next()).text).id, `${epoch}:41`);
   });
 
   test('an event that leaves a socket out still counts for it', async () => {

@@ -34,6 +34,21 @@ TEST(each_audience_has_its_encoding)
     CHECK_SPAN(encode(AUDIENCE_STREAM, text, false), "12\r\ndata: {\"a\":\"\xc3\xa4\"}\n\n\r\n");
 }
 
+TEST(with_a_position_or_without_the_encoding_is_the_same)
+{
+    struct span text = span_str("{\"a\":\"\xc3\xa4\"}");
+    CHECK_SPAN(encode(AUDIENCE_WS_ID, text, false), "\x81\x0a{\"a\":\"\xc3\xa4\"}");
+    CHECK_SPAN(encode(AUDIENCE_SOCKJS_ID, text, false), "\x81\x17"
+                                                        "a[\"{\\\"a\\\":\\\"\\u00e4\\\"}\"]");
+    CHECK_SPAN(
+        encode(AUDIENCE_LINE_ID, text, false), "18\r\na[\"{\\\"a\\\":\\\"\\u00e4\\\"}\"]\n\r\n");
+    for (int a = 0; a < AUDIENCES; a++) {
+        bool is_socket = a == AUDIENCE_WS || a == AUDIENCE_LINE || a == AUDIENCE_SOCKJS;
+        CHECK(audience_has_id(audience_with_id((enum audience)a)) ==
+              (is_socket || audience_has_id((enum audience)a)));
+    }
+}
+
 TEST(an_event_of_a_stream_may_have_an_id)
 {
     struct span id = span_str("abc:18446744073709551615");
@@ -97,6 +112,7 @@ TEST(a_legacy_client_gets_a_frame_of_its_own_and_nothing_of_the_protocol)
 int main(void)
 {
     RUN(each_audience_has_its_encoding);
+    RUN(with_a_position_or_without_the_encoding_is_the_same);
     RUN(an_event_of_a_stream_may_have_an_id);
     RUN(a_line_end_between_tokens_does_not_end_an_event_of_a_stream);
     RUN(a_line_is_framed_for_those_who_hear_it);

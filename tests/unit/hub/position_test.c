@@ -66,7 +66,18 @@ TEST(what_a_subscriber_asks)
     CHECK(read_as("{\"epoch\":\"k3\",\"offset\":\"9007199254740993\"}", &r) && r.is_asked);
     CHECK_STR(r.from.epoch, "k3");
     CHECK_EQ(r.from.offset, 9007199254740993);
+    CHECK(!r.is_inline && read_as("{\"inline\":true}", &r) && r.is_inline);
+    CHECK(read_as("{\"inline\":null}", &r) && !r.is_inline);
     CHECK(read_as("{\"epoch\":null,\"offset\":null}", &r) && !r.from.epoch[0]);
+}
+
+TEST(an_event_with_its_position)
+{
+    struct buf out = {0};
+    struct position at = {"k3", 7};
+    position_add_event(&out, span_str("{\"event\":\"e\"}"), &at);
+    CHECK_SPAN(buf_span(&out), "{\"event\":\"e\",\"id\":\"k3:7\"}");
+    buf_fini(&out);
 }
 
 TEST(an_epoch_that_was_never_given_is_one_that_has_ended)
@@ -87,6 +98,7 @@ TEST(what_is_no_question)
     static const char *const bad[] = {"1", "\"x\"", "[]", "true", "{\"epoch\":\"a\"}",
         "{\"epoch\":\"\",\"offset\":1}", "{\"epoch\":1,\"offset\":1}", "{\"rewind\":-1}",
         "{\"rewind\":1.5}", "{\"rewind\":\"x\"}", "{\"rewind_s\":[]}", "{\"offset\":true}",
+        "{\"inline\":1}", "{\"inline\":\"true\"}",
         "{\"epoch\":\"a\",\"offset\":18446744073709551616}"};
     struct recovery r;
     for (size_t i = 0; i < COUNT_OF(bad); i++)
@@ -98,6 +110,7 @@ int main(void)
     RUN(a_position_is_read_whole_or_not_at_all);
     RUN(a_list_has_nothing_where_there_is_no_position);
     RUN(what_a_subscriber_asks);
+    RUN(an_event_with_its_position);
     RUN(an_epoch_that_was_never_given_is_one_that_has_ended);
     RUN(what_is_no_question);
     return test_end();
