@@ -56,9 +56,8 @@ static inline bool span_starts(struct span a, const char *prefix)
 
 static inline struct span span_from(struct span a, size_t from)
 {
-    if (from < a.len)
-        return span_of(a.p + from, a.len - from);
-    return span_of(a.p ? a.p + a.len : NULL, 0);
+    size_t skip = from < a.len ? from : a.len;
+    return span_of(skip ? a.p + skip : a.p, a.len - skip); // of NULL, NULL
 }
 
 #endif
