@@ -26,6 +26,7 @@ enum {
     TRIM_MS = 1000,      // between two looks when there was nothing to do
     TRIM_LOG_PAGES = 64, // a checkpoint between two steps: about a millisecond
     LOG_PAGES = 1000,    // and otherwise
+    RELOAD_MS = 5,       // between two looks whether every worker has it
     RETRY_MS = 250,      // doubled with each failure, up to
     RETRY_MAX_MS = 15000
 };
@@ -33,6 +34,7 @@ enum {
 struct scribe {
     struct mailbox mailbox;
     struct config *config; // held
+    struct config *next;   // likewise: of a reload that has not reached every worker; or NULL
     struct house *house;
     struct store *store; // NULL = it could not be opened again
     char *path;
@@ -279,16 +281,10 @@ static void write_letter(struct scribe *s, struct letter *l)
 
 /* --- letters ----------------------------------------------------------------------------------------- */
 
-static bool forget_unruled(struct scribe *s, struct err *err);
-
-static void use_config(struct scribe *s, struct config_letter *letter)
+static void expect_config(struct scribe *s, struct config_letter *letter)
 {
-    struct err err;
-    struct config *old = s->config;
-    s->config = letter->config;
-    if (s->is_up && !forget_unruled(s, &err))
-        fail(s, &err);
-    config_drop(old);
+    config_drop(s->next);
+    s->next = letter->config;
     free(letter);
 }
 
@@ -332,7 +328,7 @@ static void take_letter(struct scribe *s, struct mail *mail, enum store_durabili
     if (mail->kind >= MAIL_OTHER) {
         (void)commit(s);
         if (mail->kind == SCRIBE_CONFIG) {
-            use_config(s, CONTAINER_OF(mail, struct config_letter, mail));
+            expect_config(s, CONTAINER_OF(mail, struct config_letter, mail));
         } else {
             s->is_over = true;
             free(mail);
@@ -393,6 +389,17 @@ static bool forget_unruled(struct scribe *s, struct err *err)
     return !err->text[0];
 }
 
+/* Events of a rule that is no more must not come behind this: they would make the stream anew. */
+static void use_config(struct scribe *s)
+{
+    struct err err;
+    config_drop(s->config);
+    s->config = s->next;
+    s->next = NULL;
+    if (s->is_up && !forget_unruled(s, &err))
+        fail(s, &err);
+}
+
 /* A step that keeps pace with what comes, or is short. */
 static void trim(struct scribe *s)
 {
@@ -427,6 +434,8 @@ static void wait_for_mail(struct scribe *s)
     uint64_t ms = now_ms();
     uint64_t until_ms = s->is_up ? s->trim_at_ms : s->retry_at_ms;
     int timeout_ms = until_ms > ms ? (int)(until_ms - ms) : 0;
+    if (s->next && timeout_ms > RELOAD_MS)
+        timeout_ms = RELOAD_MS;
     (void)poll(&fd, 1, timeout_ms);
 }
 
@@ -435,7 +444,11 @@ static void *run(void *arg)
     struct scribe *s = arg;
     while (!s->is_over) {
         wait_for_mail(s);
-        take_mail(s);
+        bool is_everywhere = s->next && config_is_everywhere(s->next);
+        const struct config *reached = is_everywhere ? s->next : NULL;
+        take_mail(s); // with all that the workers posted until then
+        if (reached && s->next == reached)
+            use_config(s);
         trim(s);
         if (s->is_up)
             store_checkpoint(s->store, s->has_to_trim ? TRIM_LOG_PAGES : LOG_PAGES);
@@ -452,6 +465,7 @@ static void release(struct scribe *s)
     pthread_mutex_destroy(&s->door);
     mailbox_fini(&s->mailbox);
     config_drop(s->config);
+    config_drop(s->next);
     free(s->path);
     free(s);
 }

@@ -200,6 +200,7 @@ static void warn_unchanged(const struct config *now, const struct config *next)
 
 static void send_config(struct server *v, struct config *next, struct tls_context *tls)
 {
+    atomic_store(&next->awaited, v->house.n_workers);
     for (unsigned w = 0; w < v->house.n_workers; w++) {
         struct new_config *letter = mem_zero(sizeof *letter);
         letter->mail.kind = SERVE_LETTER_CONFIG;
@@ -242,7 +243,6 @@ static void reload(struct server *v)
         tls_context_drop(v->tls);
         v->config = next;
         v->tls = tls;
-        log_event(LOG_INFO, "reloaded", "apps=%zu", next->n_apps);
     }
     notify_send("READY=1");
 }

@@ -135,6 +135,11 @@ void config_hold(struct config *c)
     atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
 }
 
+bool config_reached(struct config *c)
+{
+    return atomic_fetch_sub_explicit(&c->awaited, 1, memory_order_acq_rel) == 1;
+}
+
 void config_drop(struct config *c)
 {
     if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)

@@ -42,10 +42,11 @@ struct config_limits {
 
 struct config {
     atomic_uint refs;
-    char *host;        // 127.0.0.1
-    uint32_t port;     // 6001; 0 = any free one
-    uint32_t workers;  // 0 = as many as the CPUs this process may use
-    char *path_prefix; // "" or "/prefix" without a slash at the end
+    atomic_uint awaited; // workers that a reload has not reached yet
+    char *host;          // 127.0.0.1
+    uint32_t port;       // 6001; 0 = any free one
+    uint32_t workers;    // 0 = as many as the CPUs this process may use
+    char *path_prefix;   // "" or "/prefix" without a slash at the end
     struct {
         char *cert, *key; // PEM files
         uint32_t port;    // 0 = no TLS listener
@@ -96,6 +97,15 @@ void config_app_fini(struct app *app); // also wipes its secrets
 
 void config_hold(struct config *c);
 void config_drop(struct config *c); // any thread; the last one frees
+
+/* A worker goes by it from now on.  True for the last of those that were awaited. */
+bool config_reached(struct config *c);
+
+/* All of them do: nothing comes from them any more that was thought under the one before. */
+static inline bool config_is_everywhere(const struct config *c)
+{
+    return atomic_load_explicit(&c->awaited, memory_order_acquire) == 0;
+}
 
 /* The app with that id or key, or NULL.  Lives as long as c. */
 const struct app *config_app_by_id(const struct config *c, struct span id);

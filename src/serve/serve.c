@@ -202,7 +202,9 @@ static void take_config(struct serve *s, struct mail *mail)
     struct fanout_limits limits = fanout_limits_of(letter->config);
     hub_use_apps(s->hub, letter->config->apps, letter->config->n_apps);
     hub_use_limits(s->hub, &limits);
-    hub_use_history(s->hub, s->config->limits.history_bytes / s->house->n_workers);
+    hub_use_history(s->hub, letter->config->limits.history_bytes / s->house->n_workers);
+    if (config_reached(letter->config))
+        log_event(LOG_INFO, "reloaded", "apps=%zu", letter->config->n_apps);
     config_drop(s->config);
     tls_context_drop(s->tls);
     s->config = letter->config;

@@ -1,9 +1,11 @@
 // Event history: what is kept, how it is asked for, and clients that come back for what they missed.
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { call, guideApp, startGuide, users } from './gateway.mjs';
 import { apiClient, apiRequest, connected, forEachWorkers, pusherClient, rawSubscribe, startServer, subscribed, until } from './harness.mjs';
-import { Session } from './fallback.mjs';
+import { quick, Session } from './fallback.mjs';
 import { withRecovery } from './recovery.mjs';
 
 const app = { id: 'a1', key: 'k1', secret: 's1' };
@@ -15,7 +17,7 @@ const config = (rules = '', durability = 'memory') => `apps:
 ${rules}      - {channel: "few-*", max_events: 5, recover_max_events: 3, rewind_max: 3, durability: ${durability}}
       - {channels: ["keep-*", "private-keep-*", "presence-keep-*", "cache-keep-*"], max_events: 1000, rewind_max: 10, durability: ${durability}}
 `;
-const opts = { app: null, config: config() };
+const opts = { app: null, config: config(), set: quick };
 // What is in a store behaves as what is in memory.
 const stored = (durability) => (folder) => `store: {path: ${folder}/histories}\n${config('', durability)}`;
 const range = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
@@ -368,9 +370,15 @@ describe('a page asks for history', () => {
 });
 
 describe('retention', () => {
-  test('all together: the one that was used least lately is forgotten, and whoever counts is told', async (t) => {
-    const server = await startServer({ app: null, config: config(), set: { 'limits.history_bytes': 65536 } });
+  for (const when of ['at the start', 'by a reload']) test(`all together, limited ${when}: the one that was used least lately is forgotten, and whoever counts is told`, async (t) => {
+    const limited = `limits: {history_bytes: 65536}\n${config()}`;
+    const server = await startServer({ app: null, config: when === 'at the start' ? limited : config() });
     t.after(() => server.stop());
+    if (when === 'by a reload') {
+      writeFileSync(path.join(server.folder, 'carillon.yaml'), limited);
+      server.signal('SIGHUP');
+      await until(() => server.logged('reloaded').length === 1, 'the reload');
+    }
     const api = apiClient(server, { app });
     const client = pusherClient(server, { app });
     const { positions } = withRecovery(client);

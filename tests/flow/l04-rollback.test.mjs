@@ -42,7 +42,8 @@ for (const workers of [1, 4]) test(`forth and back while everybody works (${work
 
   // 2. on: the old clients come
   await sh('on');
-  await until(async () => (await fetch(`${server.url}/ws/native`)).status === 426, 'the endpoint');
+  await until(() => server.text.includes('event=reloaded'), 'the reload');
+  assert.equal((await fetch(`${server.url}/ws/native`)).status, 426);
   const olds = [await legacySocket(server, '/ws/native'), await legacySocket(server, '/ws/native')];
   for (const old of olds) await old.join('updates');
   const from = n;
