@@ -12,21 +12,18 @@ import { startWire } from './bench.mjs';
 vm.runInThisContext(readFileSync(new URL('../../dist/recovery.global.js', import.meta.url), 'utf8'));
 const { carillonRecovery } = globalThis;
 
-for (const broadcaster of ['pusher', 'reverb'])
-  describe(`laravel-echo with ${broadcaster}`, () => {
-    let server;
-    let wire;
-    let api;
-    before(async () => {
-      server = await startGuide({ workers: 2 });
-      wire = await startWire(server);
-      api = apiClient(server, { app: guideApp });
-    });
-    after(async () => {
-      await wire.stop();
-      await server.stop();
-    });
-    const options = () => ({
+// pusher-js waits for ten seconds before it tries again, so they wait together.
+describe('laravel-echo', { concurrency: true }, () => {
+  let server;
+  let api;
+  before(async () => {
+    server = await startGuide({ workers: 2 });
+    api = apiClient(server, { app: guideApp });
+  });
+  after(() => server.stop());
+
+  for (const broadcaster of ['pusher', 'reverb']) {
+    const options = (wire) => ({
       cluster: 'self',
       wsHost: server.host,
       wsPort: wire.port,
@@ -37,20 +34,22 @@ for (const broadcaster of ['pusher', 'reverb'])
       },
     });
     const makers = {
-      'given as its client': () => {
-        const client = new Pusher(guideApp.key, options());
+      'given as its client': (wire) => {
+        const client = new Pusher(guideApp.key, options(wire));
         carillonRecovery(client);
         return new Echo({ broadcaster, client, key: guideApp.key, withoutInterceptors: true });
       },
-      'made by it': () => {
-        const echo = new Echo({ broadcaster, Pusher, key: guideApp.key, withoutInterceptors: true, ...options() });
+      'made by it': (wire) => {
+        const echo = new Echo({ broadcaster, Pusher, key: guideApp.key, withoutInterceptors: true, ...options(wire) });
         carillonRecovery(echo.connector.pusher);
         return echo;
       },
     };
     for (const [how, makeEcho] of Object.entries(makers))
-      test(`a pusher-js ${how}: a lost connection misses nothing`, async (t) => {
-        const echo = makeEcho();
+      test(`${broadcaster}, a pusher-js ${how}: a lost connection misses nothing`, async (t) => {
+        const wire = await startWire(server);
+        t.after(() => wire.stop());
+        const echo = makeEcho(wire);
         t.after(() => echo.disconnect());
         const { pusher } = echo.connector;
         const heard = [];
@@ -81,4 +80,5 @@ for (const broadcaster of ['pusher', 'reverb'])
         await sees(1, 2, 3, 4, 5, 6);
         assert.deepEqual(told.sort(), names.map((name) => [name, 3]).sort());
       });
-  });
+  }
+});
