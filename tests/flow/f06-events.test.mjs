@@ -86,7 +86,7 @@ forEachWorkers('event streams', { set: { ...quick, 'app_defaults.cache_ttl_s': 2
     const child = spawn('curl', ['-sN', `${ctx.server.url}${target('c')}`], { stdio: ['ignore', 'pipe', 'pipe'] });
     let text = '';
     child.stdout.setEncoding('utf8').on('data', (chunk) => { text += chunk; });
-    const exited = new Promise((resolve) => child.on('exit', resolve));
+    const exited = new Promise((resolve) => child.on('close', resolve));
     child.on('error', (error) => { text += `\n\n${error}`; });
     ctx.defer(() => child.kill());
     await until(() => text.includes('subscription_succeeded'), 'the subscription');

@@ -78,7 +78,8 @@ class Server {
     this.host = '127.0.0.1';
     this.scheme = scheme;
     this.text = '';
-    this.exited = new Promise((resolve) => child.on('exit', (code, signal) => resolve({ code, signal })));
+    // "close", not "exit": all that it said has been read then.
+    this.exited = new Promise((resolve) => child.on('close', (code, signal) => resolve({ code, signal })));
     this.exited.then((status) => { this.status = status; });
     child.stderr.setEncoding('utf8').on('data', (chunk) => { this.text += chunk; });
     this.output = '';
@@ -102,7 +103,10 @@ class Server {
     this.url = `${this.scheme}://${this.host}:${this.port}${this.prefix}`;
   }
 
-  signal(name) { this.child.kill(name); }
+  signal(name) {
+    this.stopping ||= name === 'SIGTERM' || name === 'SIGINT';
+    this.child.kill(name);
+  }
 
   // The signal alone returns before every thread stands still.
   async freeze() {
@@ -121,9 +125,10 @@ class Server {
   }
 
   // Ends the server as an operator does and checks that nothing went wrong in its life.
+  // One that was told to stop is waited for: a second signal would cut its drain short.
   async stop() {
     if (!this.status) {
-      this.child.kill('SIGTERM');
+      if (!this.stopping) this.signal('SIGTERM');
       const timer = setTimeout(() => this.child.kill('SIGKILL'), limit(20000));
       await this.exited;
       clearTimeout(timer);

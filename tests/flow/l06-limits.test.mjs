@@ -54,7 +54,7 @@ describe('limits of the server', () => {
       const child = spawn('sh', ['-c', `ulimit -n 100 && exec "$0" "$@"`, binary, 'serve', '--port', '0', '--workers', String(workers), '--app', `${defaultApp.id}:${defaultApp.key}:${defaultApp.secret}`],
         { stdio: ['ignore', 'ignore', 'pipe'] });
       process.once('exit', () => child.kill('SIGKILL'));
-      const exited = new Promise((resolve) => child.on('exit', (code) => resolve(code)));
+      const exited = new Promise((resolve) => child.on('close', (code) => resolve(code)));
       let log = '';
       child.stderr.setEncoding('utf8').on('data', (text) => { log += text; });
       const clients = [];

@@ -114,7 +114,7 @@ test('the log level changes', async (t) => {
   const write = (level, apps) => writeFileSync(config, `port: 0\nworkers: 1\nlog: {level: ${level}}\napps:\n${apps.map((name) => app(name)).join('')}`);
   write('info', ['one']);
   const child = spawn(binary, ['serve', '--config', config], { stdio: ['ignore', 'ignore', 'pipe'] });
-  const exited = new Promise((resolve) => child.on('exit', resolve));
+  const exited = new Promise((resolve) => child.on('close', resolve));
   t.after(() => child.kill('SIGKILL'));
   let log = '';
   child.stderr.setEncoding('utf8').on('data', (text) => { log += text; });
