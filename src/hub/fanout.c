@@ -376,8 +376,10 @@ static void check_limit(struct fanout *f, struct subscriber *s, uint32_t index)
 
 static void become_pending(struct fanout *f, struct subscriber *s, uint32_t index)
 {
-    if (!(s->flags & SUBSCRIBER_PENDING)) {
+    if (!(s->flags & SUBSCRIBER_PENDING))
         s->flags |= SUBSCRIBER_PENDING | SUBSCRIBER_MOVED;
+    if (!(s->flags & SUBSCRIBER_SLOW)) {
+        s->flags |= SUBSCRIBER_SLOW;
         f->slow = grow(f->slow, f->n_slow, &f->cap_slow, sizeof *f->slow);
         f->slow[f->n_slow++] = (struct slow){.subscriber = index, .nonce = s->nonce};
     }
@@ -404,12 +406,16 @@ static void relieve(struct fanout *f)
         tell_trouble(f, fanout_at(f, worst), worst, TROUBLE_SLOW);
 }
 
-/* False when it is no longer pending. */
+/* False when it is no longer pending, and has no entry any more. */
 static bool check_one(struct fanout *f, struct slow *slow, uint64_t now_ms)
 {
     struct subscriber *s = fanout_at(f, slow->subscriber);
-    if (s->nonce != slow->nonce || !(s->flags & SUBSCRIBER_PENDING))
+    if (s->nonce != slow->nonce)
         return false;
+    if (!(s->flags & SUBSCRIBER_PENDING)) {
+        s->flags &= (uint8_t)~SUBSCRIBER_SLOW;
+        return false;
+    }
     if ((s->flags & SUBSCRIBER_MOVED) || !slow->moved_ms)
         slow->moved_ms = now_ms;
     s->flags &= (uint8_t)~SUBSCRIBER_MOVED;

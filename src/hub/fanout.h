@@ -66,7 +66,8 @@ enum {
     SUBSCRIBER_BROKEN = 1 << 3,     // its socket is of no more use, or it is over its limit
     SUBSCRIBER_MOVED = 1 << 4,      // wrote something since the last look at the slow ones
     SUBSCRIBER_AUTHORISED = 1 << 5, // signed in, or joined a channel that needs a signature
-    SUBSCRIBER_BEHIND = 1 << 6      // wants to be told whenever its socket has taken everything
+    SUBSCRIBER_BEHIND = 1 << 6,     // wants to be told whenever its socket has taken everything
+    SUBSCRIBER_SLOW = 1 << 7        // has its entry among the slow ones
 };
 
 /* 32 bytes: two of them in a cache line, and all that a fan-out touches. */
@@ -131,7 +132,7 @@ struct fanout {
     uint32_t n_writable, cap_writable;
     uint32_t *drained; // were pending or are behind, and have nothing left
     uint32_t n_drained, cap_drained;
-    struct slow *slow; // the pending ones
+    struct slow *slow; // who was pending since the last look, each once
     uint32_t n_slow, cap_slow;
     struct fanout_event *troubles;
     uint32_t n_troubles, cap_troubles;

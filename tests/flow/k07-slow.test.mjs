@@ -32,7 +32,7 @@ async function slowLink(port, bytesPerSecond) {
   return server;
 }
 
-forEachWorkers('a slow link', { app: null, config, set: { 'limits.outbox_bytes': 262144, 'limits.outbox_soft_bytes': 131072, 'limits.outbox_soft_ms': 500 } }, (ctx) => {
+forEachWorkers('a slow link', { app: null, config, set: { 'limits.outbox_bytes': 262144, 'limits.outbox_soft_bytes': 131072, 'limits.outbox_soft_ms': 500, 'limits.outbox_stall_ms': 2000 } }, (ctx) => {
   test('exactly as much as may be given back, over 100 KB/s', async () => {
     ctx.server.app = app;
     const link = await slowLink(ctx.server.port, 100 * 1000);

@@ -13,6 +13,7 @@ enum { SUBSCRIBERS = 12, CROWDS = 4, STEPS = 4000, SEEDS = 60 };
 /* What one subscriber's socket got, and what the model says that it must get. */
 struct socket {
     uint32_t index;
+    bool is_narrow; // takes a byte a write
     bool is_in[CROWDS];
     struct buf got;              // bytes as written
     struct buf want[CROWDS + 1]; // frames of each crowd, and direct ones, each in order
@@ -41,6 +42,8 @@ static int64_t write_socket(void *ctx, uint32_t wire, const char *bytes, size_t 
     size_t n = len;
     if (w->is_choked && draw(w, 3) == 0)
         n = draw(w, (unsigned)len + 1);
+    if (s->is_narrow)
+        n = 1;
     buf_add(&s->got, bytes, n);
     return (int64_t)n;
 }
@@ -250,10 +253,43 @@ TEST(what_is_pending_beyond_the_hard_limit_is_trouble)
     end(&w);
 }
 
+/* Pending and drained in turn between two looks, as who is given what it missed. */
+TEST(a_reader_that_moves_is_never_taken_for_stalled)
+{
+    static struct world w;
+    start(&w, 7);
+    w.fanout.limits.stall_ms = 3000;
+    join_or_leave(&w, &w.sockets[0], 0);
+    fanout_flush(&w.fanout, 0, write_socket, &w);
+    struct subscriber *s = fanout_at(&w.fanout, w.sockets[0].index);
+    for (uint64_t now_ms = 1000; now_ms < 20000; now_ms += 1000) {
+        for (int i = 0; i < 3; i++) {
+            w.sockets[0].is_narrow = true;
+            publish(&w, 0, NULL);
+            fanout_flush(&w.fanout, 0, write_socket, &w);
+            CHECK(s->flags & SUBSCRIBER_PENDING);
+            if (i == 2)
+                break;
+            w.sockets[0].is_narrow = false;
+            fanout_writable(&w.fanout, w.sockets[0].index);
+            fanout_flush(&w.fanout, 0, write_socket, &w);
+            CHECK(!(s->flags & SUBSCRIBER_PENDING));
+        }
+        CHECK_EQ(w.fanout.n_slow, 1);
+        fanout_check_slow(&w.fanout, now_ms);
+        CHECK_EQ(w.fanout.n_troubles, 0);
+        w.sockets[0].is_narrow = false;
+        fanout_writable(&w.fanout, w.sockets[0].index);
+        fanout_flush(&w.fanout, 0, write_socket, &w);
+    }
+    end(&w);
+}
+
 int main(void)
 {
     RUN(any_interleaving_gives_every_subscriber_its_frames_in_order);
     RUN(one_crowd_with_nothing_else_pending_makes_no_list);
     RUN(what_is_pending_beyond_the_hard_limit_is_trouble);
+    RUN(a_reader_that_moves_is_never_taken_for_stalled);
     return test_end();
 }
