@@ -36,16 +36,18 @@ void conn_reply(struct serve *s, struct conn *c, const struct reply *r)
 {
     char head[1536];
     bool is_last = (c->flags & CONN_LAST) || atomic_load(&s->house->is_draining);
+    bool has_content = r->status != 204 && r->status != 205; // RFC 9110 15.3.5, 15.3.6
     char length[48] = "";
     if (r->status != 204) // RFC 9110 8.6: never there
-        snprintf(length, sizeof length, "Content-Length: %zu\r\n", r->body.len);
+        snprintf(length, sizeof length, "Content-Length: %zu\r\n", has_content ? r->body.len : 0);
+    const char *type = has_content ? r->type : NULL;
     int n = snprintf(head, sizeof head, "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%s%s%s%s\r\n", r->status,
-        http_reason(r->status), serve_date(s), length, r->type ? "Content-Type: " : "",
-        r->type ? r->type : "", r->type ? "\r\n" : "", r->headers ? r->headers : "",
+        http_reason(r->status), serve_date(s), length, type ? "Content-Type: " : "",
+        type ? type : "", type ? "\r\n" : "", r->headers ? r->headers : "",
         is_last ? "Connection: close\r\n" : "");
     ENSURE(n > 0 && (size_t)n < sizeof head);
     conn_send(s, c, span_of(head, (size_t)n));
-    if (r->body.len && !(c->flags & CONN_HEAD_ONLY))
+    if (r->body.len && has_content && !(c->flags & CONN_HEAD_ONLY))
         conn_send(s, c, r->body);
     counter_add(&s->stats.statuses[r->status], 1);
     if (is_last)
@@ -374,14 +376,7 @@ static bool is_loopback_host(struct span host)
  * machine, may use it. */
 static bool is_own_page(const struct http_head *head)
 {
-    struct span origin = head->origin;
-    if (span_starts(origin, "http://"))
-        origin = span_from(origin, 7);
-    else if (span_starts(origin, "https://"))
-        origin = span_from(origin, 8);
-    else
-        return false;
-    return is_loopback_host(head->host) && span_eq(origin, head->host);
+    return is_loopback_host(head->host) && http_is_same_host(head->origin, head->host);
 }
 
 static void page_demo(

@@ -92,25 +92,38 @@ static bool split_word(struct span *rest, struct span *word)
     return word->len > 0;
 }
 
+/* How long the scheme of an absolute form is, with its slashes; 0 = it has none. */
+static size_t scheme_of(struct span target)
+{
+    static const char *const schemes[] = {"http://", "https://"};
+    for (size_t i = 0; i < COUNT_OF(schemes); i++) {
+        size_t n = strlen(schemes[i]);
+        if (target.len > n && text_eq_nocase(span_of(target.p, n), schemes[i]))
+            return n;
+    }
+    return 0;
+}
+
 /* Origin form, absolute form, or "*" of OPTIONS. */
 static bool parse_target(struct http_head *head, struct span target)
 {
     for (size_t i = 0; i < target.len; i++)
         if (target.p[i] <= 0x20 || target.p[i] >= 0x7f || target.p[i] == '#')
             return false;
-    if (span_starts(target, "http://") || span_starts(target, "https://")) {
-        size_t scheme = target.p[4] == 's' ? 8 : 7;
-        const char *slash = memchr(target.p + scheme, '/', target.len - scheme);
-        const char *mark = memchr(target.p, '?', target.len);
-        if (!slash || slash == target.p + scheme || (mark && mark < slash))
-            return false;
-        target = span_from(target, (size_t)(slash - target.p));
-    }
-    if (target.p[0] != '/' && !(head->method == HTTP_OPTIONS && span_is(target, "*")))
+    size_t scheme = scheme_of(target);
+    if (scheme) {
+        size_t n = scheme;
+        while (n < target.len && target.p[n] != '/' && target.p[n] != '?')
+            n++;
+        if (n == scheme)
+            return false; // no host
+        target = span_from(target, n);
+    } else if (target.p[0] != '/' && !(head->method == HTTP_OPTIONS && span_is(target, "*"))) {
         return false;
-    const char *mark = memchr(target.p, '?', target.len);
+    }
+    const char *mark = target.len ? memchr(target.p, '?', target.len) : NULL;
     size_t n = mark ? (size_t)(mark - target.p) : target.len;
-    head->path = span_of(target.p, n);
+    head->path = n ? span_of(target.p, n) : span_str("/"); // RFC 9110 4.2.3
     head->query = span_from(target, mark ? n + 1 : n);
     return true;
 }
@@ -290,7 +303,13 @@ enum http_result http_head(struct span in, const struct http_limits *limits, siz
 
 enum {
     CHUNK_SIZE,
-    CHUNK_EXTENSION,
+    EXTENSION_NAME,
+    EXTENSION_EQUALS, // behind a name's first character
+    EXTENSION_VALUE,
+    EXTENSION_TOKEN,
+    EXTENSION_QUOTED,
+    EXTENSION_ESCAPED,
+    EXTENSION_END, // behind the quotes
     CHUNK_SIZE_LF,
     CHUNK_DATA,
     CHUNK_CR,
@@ -313,7 +332,47 @@ static bool take_size_char(struct http_chunked *c, char ch)
     }
     if (c->n_line == 0 || (ch != '\r' && ch != ';'))
         return false;
-    c->state = ch == '\r' ? CHUNK_SIZE_LF : CHUNK_EXTENSION;
+    c->state = ch == '\r' ? CHUNK_SIZE_LF : EXTENSION_NAME;
+    return true;
+}
+
+/* Extensions mean nothing here, but another server on the way may read them: they are
+ * what RFC 9112 7.1.1 says, or the request is refused.  No blanks: nobody sends them. */
+static bool take_extension_char(struct http_chunked *c, char ch)
+{
+    bool is_end = ch == '\r' || ch == ';';
+    if (++c->n_line >= CHUNK_LINE_MAX)
+        return false;
+    switch (c->state) {
+    case EXTENSION_NAME:
+        c->state = EXTENSION_EQUALS;
+        return is_token(ch);
+    case EXTENSION_EQUALS:
+        if (ch == '=')
+            c->state = EXTENSION_VALUE;
+        else if (is_end)
+            break;
+        return ch == '=' || is_token(ch);
+    case EXTENSION_VALUE:
+        c->state = ch == '"' ? EXTENSION_QUOTED : EXTENSION_TOKEN;
+        return ch == '"' || is_token(ch);
+    case EXTENSION_QUOTED:
+        if (ch == '"' || ch == '\\')
+            c->state = ch == '"' ? EXTENSION_END : EXTENSION_ESCAPED;
+        return is_value_char((unsigned char)ch);
+    case EXTENSION_ESCAPED:
+        c->state = EXTENSION_QUOTED;
+        return is_value_char((unsigned char)ch);
+    case EXTENSION_TOKEN:
+        if (is_end)
+            break;
+        return is_token(ch);
+    default: // EXTENSION_END
+        if (!is_end)
+            return false;
+        break;
+    }
+    c->state = ch == '\r' ? CHUNK_SIZE_LF : EXTENSION_NAME;
     return true;
 }
 
@@ -353,12 +412,14 @@ static bool take_frame_char(struct http_chunked *c, char ch, bool *done)
     switch (c->state) {
     case CHUNK_SIZE:
         return take_size_char(c, ch);
-    case CHUNK_EXTENSION:
-        if (ch == '\r')
-            c->state = CHUNK_SIZE_LF;
-        else if (!is_value_char((unsigned char)ch))
-            return false;
-        return ++c->n_line < CHUNK_LINE_MAX;
+    case EXTENSION_NAME:
+    case EXTENSION_EQUALS:
+    case EXTENSION_VALUE:
+    case EXTENSION_TOKEN:
+    case EXTENSION_QUOTED:
+    case EXTENSION_ESCAPED:
+    case EXTENSION_END:
+        return take_extension_char(c, ch);
     case CHUNK_SIZE_LF:
         c->state = c->left ? CHUNK_DATA : TRAILER_NAME;
         c->n_line = 0;
@@ -479,4 +540,15 @@ const char *http_reason(int status)
         if (reasons[i].status == status)
             return reasons[i].reason;
     return "Unknown";
+}
+
+bool http_is_same_host(struct span origin, struct span host)
+{
+    if (span_starts(origin, "https://"))
+        origin = span_from(origin, 8);
+    else if (span_starts(origin, "http://"))
+        origin = span_from(origin, 7);
+    else
+        return false;
+    return host.len && span_eq(origin, host);
 }

@@ -70,4 +70,7 @@ bool http_has_token(struct span value, const char *lower);
 
 const char *http_reason(int status);
 
+/* True when a page of that origin came from that host (and port). */
+bool http_is_same_host(struct span origin, struct span host);
+
 #endif

@@ -189,6 +189,9 @@ TEST(targets_are_cut_at_the_question_mark_and_not_decoded)
             "GET:GET /@,;=\"<>\\^`{|} ? 1.0 close used=31"),
         ROW("GET http://h:80/p?q HTTP/1.0\r\n\r\n", "GET:GET /p ?q 1.0 close used=32"),
         ROW("GET https://h/p HTTP/1.0\r\n\r\n", "GET:GET /p ? 1.0 close used=28"),
+        ROW("GET HTTP://h/p HTTP/1.0\r\n\r\n", "GET:GET /p ? 1.0 close used=27"),
+        ROW("GET http://h HTTP/1.0\r\n\r\n", "GET:GET / ? 1.0 close used=25"),
+        ROW("GET http://h?x=/p HTTP/1.0\r\n\r\n", "GET:GET / ?x=/p 1.0 close used=30"),
     };
     CHECK_HEADS(rows);
 }
@@ -207,8 +210,8 @@ TEST(a_malformed_target_is_refused)
         ROW("GET /\x7f HTTP/1.0\r\n\r\n", "400"),
         ROW("GET /a\0b HTTP/1.0\r\n\r\n", "400"),
         ROW("GET http:///p HTTP/1.0\r\n\r\n", "400"),
-        ROW("GET http://h HTTP/1.0\r\n\r\n", "400"),
-        ROW("GET http://h?x=/p HTTP/1.0\r\n\r\n", "400"), // the slash is the query's
+        ROW("GET http:// HTTP/1.0\r\n\r\n", "400"),
+        ROW("GET http://?x HTTP/1.0\r\n\r\n", "400"),
         ROW("GET ftp://h/p HTTP/1.0\r\n\r\n", "400"),
     };
     CHECK_HEADS(rows);
@@ -511,7 +514,7 @@ TEST(chunks_are_joined_and_what_follows_is_left)
         ROW("00A\r\n0123456789\r\n0\r\n\r\n", "ok <0123456789> "),
         ROW("a\r\n0123456789\r\n000\r\n\r\n", "ok <0123456789> "),
         ROW("2\r\n\r\n\r\n0\r\n\r\n", "ok <\r\n> "),
-        ROW("1;a=b;c=\"d e\"\tf\r\nx\r\n0;z\r\n\r\n", "ok <x> "),
+        ROW("1;a=b;c=\"d \\\"\te\";f\r\nx\r\n0;z\r\n\r\n", "ok <x> "),
         ROW("1\r\nx\r\n0\r\nTrailer: y\r\nOther: \xc3\xa4\r\n\r\nrest", "ok <x> rest"),
         ROW("5\r\nhel", "more <hel> "),
         ROW("5\r\nhello\r\n0\r\n", "more <hello> "),
@@ -538,6 +541,17 @@ TEST(a_malformed_chunk_is_refused)
         ROW("1\rx", "400"),
         ROW("1\r\r\nx", "400"),
         ROW("1;a\nx", "400"),
+        ROW("1;\r\nx", "400"),
+        ROW("1;;a\r\nx", "400"),
+        ROW("1;a=\r\nx", "400"),
+        ROW("1;a=b=c\r\nx", "400"),
+        ROW("1; a\r\nx", "400"),
+        ROW("1;a =b\r\nx", "400"),
+        ROW("1;a= b\r\nx", "400"),
+        ROW("1;a=\xff\r\nx", "400"),
+        ROW("1;a=\"b\r\nx", "400"),
+        ROW("1;a=\"b\"c\r\nx", "400"),
+        ROW("1;a=\"b\\\r\nx", "400"),
         ROW("1;a\0\r\nx", "400"),
         ROW("1;a\rb\r\nx", "400"),
         ROW("1\r\nxy\r\n", "400"),
