@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 #include "wire/json.h"
 
@@ -75,7 +76,9 @@ static bool key_alg(void *ctx, const struct pairs *p, struct err *err)
         return false;
     k->has_alg = jwt_alg_find(node_text(p->value), &k->alg);
     return k->has_alg ||
-           pairs_refuse(p, err, "expected HS256, HS384, HS512, RS256, PS256, ES256 or EdDSA");
+           pairs_refuse(p, err,
+               "expected HS256, HS384, HS512, RS256, RS384, RS512, PS256, PS384, PS512, ES256, "
+               "ES384, ES512 or EdDSA");
 }
 
 static bool key_secret(void *ctx, const struct pairs *p, struct err *err)
@@ -145,17 +148,23 @@ static bool add_jwks(struct gateway *g, const char *text, size_t len, struct err
     struct json item;
     struct json_field keys[] = {{"keys", {0}}};
     size_t at = 0;
+    unsigned n_used = 0;
     if (!json_parse_fields(span_of(text, len), &root, keys, 1) || root.kind != JSON_OBJECT ||
         keys[0].value.kind != JSON_ARRAY)
         return err_set(err, 0, "not a JWK set: expected {\"keys\":[...]}");
     for (unsigned n = 1; json_next(&keys[0].value, &at, &item); n++) {
         if (g->jwt.n_keys == JWT_KEYS_MAX)
             return err_set(err, 0, "more than %d keys", JWT_KEYS_MAX);
-        if (!jwt_key_from_jwk(add_key(g), item.raw, err))
+        enum jwk_result result = jwt_key_from_jwk(add_key(g), item.raw, err);
+        if (result == JWK_BAD)
             return err_wrap(err, "key %u", n);
-        g->jwt.n_keys++;
+        if (result == JWK_OTHER)
+            log_event(LOG_INFO, "jwks_key_ignored", "key=%u why=\"%s\"", n, err->text);
+        n_used += result == JWK_OK;
+        g->jwt.n_keys += result == JWK_OK;
     }
-    return true;
+    return n_used ||
+           err_set(err, 0, "none of the set's keys is for signatures that are known here");
 }
 
 /* Read again with each reload, as the whole file is. */
@@ -430,6 +439,7 @@ static bool add_rules(
     struct policy *policy = &r->gateway->policy;
     for (size_t i = 0; i < r->n_channels; i++) {
         struct channel_rule rule = r->rule;
+        rule.line = (unsigned)node->start_mark.line + 1;
         if (!pattern_compile(&rule.pattern, span_str(r->channels[i]), err))
             return node_fail(f, node, err);
         policy->rules = mem_array(policy->rules, policy->n_rules + 1, sizeof *policy->rules);

@@ -142,11 +142,10 @@ static void check_action(struct doctor *d, const struct gateway *g, const struct
     struct span channel, enum policy_action action)
 {
     struct decision decision = policy_decide(&g->policy, caller, channel, action);
-    size_t n = decision.rule ? (size_t)(decision.rule - g->policy.rules) + 1 : 0;
     if (decision.rule)
-        say(d, FINE, "%s %s: %s, by rule %zu, channel '%s'", policy_word(action),
-            decision.is_allowed ? "yes" : "no", decision.is_allowed ? "allowed" : "denied", n,
-            decision.rule->pattern.text);
+        say(d, FINE, "%s %s: %s, by the rule of line %u, channel '%s'", policy_word(action),
+            decision.is_allowed ? "yes" : "no", decision.is_allowed ? "allowed" : "denied",
+            decision.rule->line, decision.rule->pattern.text);
     else
         say(d, FINE, "%s %s: no rule fits the channel%s", policy_word(action),
             decision.is_allowed ? "yes" : "no",

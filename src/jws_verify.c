@@ -21,7 +21,7 @@ static bool is_accepted(struct span line)
                    root.kind == JSON_OBJECT && fields[0].value.kind == JSON_OBJECT &&
                    fields[1].value.kind == JSON_STRING &&
                    json_decode(&fields[1].value, &text, &jws) &&
-                   jwt_key_from_jwk(&key, fields[0].value.raw, &err);
+                   jwt_key_from_jwk(&key, fields[0].value.raw, &err) == JWK_OK;
     if (is_good) {
         is_good = jws_verify(&key, 1, jws, &payload) == JWT_OK;
         jwt_key_fini(&key);

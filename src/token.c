@@ -46,6 +46,14 @@ static const struct jwt_key *find_key(const struct gateway *g, const char *kid)
     return NULL;
 }
 
+static bool is_role(const struct gateway *g, const char *word)
+{
+    for (size_t i = 0; i < g->policy.roles.n; i++)
+        if (strcmp(g->policy.roles.list[i].name, word) == 0)
+            return true;
+    return false;
+}
+
 static void add_claim(struct buf *out, const char *name, const char *value)
 {
     json_quote(out, span_str(name));
@@ -90,6 +98,8 @@ static bool mint(const struct config *config, const struct own_flag *own, struct
         return err_set(err, 0, "--sub is missing: whose token is it?");
     if (own[TTL].value && !read_ttl(own[TTL].value, &ttl_s))
         return err_set(err, 0, "--ttl: '%s' is no duration as 90s, 15m, 2h or 7d", own[TTL].value);
+    if (own[ROLE].value && !is_role(g, own[ROLE].value))
+        fprintf(stderr, "carillon: note: '%s' is none of gateway.auth.roles\n", own[ROLE].value);
     add_claims(g, own, ttl_s, &claims);
     jwt_mint(key, buf_span(&claims), &token);
     printf("%.*s\n", SPAN(buf_span(&token)));

@@ -14,6 +14,7 @@
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/base64.h"
@@ -24,21 +25,33 @@ enum {
     RSA_MIN_BITS = 2048,
     RSA_MAX_BITS = 8192, // a longer one costs every request too much
     EXPONENT_MAX_BYTES = 8,
-    COORDINATE = 32, // bytes of a P-256 coordinate, and of an Ed25519 key
-    SIGNATURE = 64   // bytes of their signatures
+    ED25519_BYTES = 32
 };
+
+enum alg_kind { KIND_MAC, KIND_RSA, KIND_PSS, KIND_EC, KIND_ED };
 
 static const struct {
     const char *name;
+    enum alg_kind kind;
     const char *digest;
-    size_t min_secret; // as long as the digest (RFC 7518 3.2)
-} algs[JWT_ALGS] = {[JWT_HS256] = {"HS256", "SHA256", 32},
-    [JWT_HS384] = {"HS384", "SHA384", 48},
-    [JWT_HS512] = {"HS512", "SHA512", 64},
-    [JWT_RS256] = {"RS256", "SHA256", 0},
-    [JWT_PS256] = {"PS256", "SHA256", 0},
-    [JWT_ES256] = {"ES256", "SHA256", 0},
-    [JWT_EDDSA] = {"EdDSA", NULL, 0}};
+    size_t min_secret;         // as long as the digest (RFC 7518 3.2)
+    const char *curve, *group; // as a JWK and as OpenSSL call it
+    size_t coordinate;         // bytes of one on that curve
+} algs[JWT_ALGS] = {
+    [JWT_HS256] = {"HS256", KIND_MAC, "SHA256", 32, NULL, NULL, 0},
+    [JWT_HS384] = {"HS384", KIND_MAC, "SHA384", 48, NULL, NULL, 0},
+    [JWT_HS512] = {"HS512", KIND_MAC, "SHA512", 64, NULL, NULL, 0},
+    [JWT_RS256] = {"RS256", KIND_RSA, "SHA256", 0, NULL, NULL, 0},
+    [JWT_RS384] = {"RS384", KIND_RSA, "SHA384", 0, NULL, NULL, 0},
+    [JWT_RS512] = {"RS512", KIND_RSA, "SHA512", 0, NULL, NULL, 0},
+    [JWT_PS256] = {"PS256", KIND_PSS, "SHA256", 0, NULL, NULL, 0},
+    [JWT_PS384] = {"PS384", KIND_PSS, "SHA384", 0, NULL, NULL, 0},
+    [JWT_PS512] = {"PS512", KIND_PSS, "SHA512", 0, NULL, NULL, 0},
+    [JWT_ES256] = {"ES256", KIND_EC, "SHA256", 0, "P-256", "prime256v1", 32},
+    [JWT_ES384] = {"ES384", KIND_EC, "SHA384", 0, "P-384", "secp384r1", 48},
+    [JWT_ES512] = {"ES512", KIND_EC, "SHA512", 0, "P-521", "secp521r1", 66},
+    [JWT_EDDSA] = {"EdDSA", KIND_ED, NULL, 0, NULL, NULL, 0},
+};
 
 const char *jwt_alg_name(enum jwt_alg alg)
 {
@@ -57,7 +70,7 @@ bool jwt_alg_find(struct span name, enum jwt_alg *alg)
 
 static bool is_symmetric(enum jwt_alg alg)
 {
-    return alg == JWT_HS256 || alg == JWT_HS384 || alg == JWT_HS512;
+    return algs[alg].kind == KIND_MAC;
 }
 
 void jwt_key_fini(struct jwt_key *key)
@@ -91,38 +104,86 @@ bool jwt_key_from_secret(
     return true;
 }
 
-/* The key is of the kind that its algorithm wants, and strong enough. */
-static bool check_public(const struct jwt_key *key, struct err *err)
+/* Keys that some smart cards and modules made, whose primes can be found (CVE-2017-15361): the
+ * remainder of the modulus is a power of 65537 for every small prime. */
+static bool is_roca(const BIGNUM *modulus)
 {
-    const EVP_PKEY *pkey = key->pkey;
-    int bits = EVP_PKEY_get_bits(pkey);
+    static const unsigned char primes[] = {3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53,
+        59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151,
+        157, 163, 167};
+    for (size_t i = 0; i < COUNT_OF(primes); i++) {
+        BN_ULONG p = primes[i];
+        BN_ULONG rest = BN_mod_word(modulus, p);
+        BN_ULONG power = 1;
+        for (BN_ULONG n = 0; n < p && power != rest; n++)
+            power = power * 65537 % p;
+        if (power != rest)
+            return false;
+    }
+    return true;
+}
+
+/* What EVP_PKEY_public_check leaves open: anybody signs for an exponent of 1. */
+static bool check_rsa_numbers(const EVP_PKEY *pkey, struct err *err)
+{
+    BIGNUM *modulus = NULL;
+    BIGNUM *exponent = NULL;
+    bool ok = EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_N, &modulus) == 1 &&
+              EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_E, &exponent) == 1;
+    if (!ok || !BN_is_odd(modulus) || !BN_is_odd(exponent) || BN_is_one(exponent) ||
+        BN_num_bytes(exponent) > EXPONENT_MAX_BYTES)
+        ok = err_set(err, 0, "the RSA key's modulus or exponent is none");
+    else if (is_roca(modulus))
+        ok = err_set(err, 0, "the RSA key is one whose primes can be found (ROCA)");
+    BN_free(modulus);
+    BN_free(exponent);
+    return ok;
+}
+
+static bool check_rsa(const struct jwt_key *key, struct err *err)
+{
+    int bits = EVP_PKEY_get_bits(key->pkey);
+    if (!EVP_PKEY_is_a(key->pkey, "RSA") && !EVP_PKEY_is_a(key->pkey, "RSA-PSS"))
+        return err_set(err, 0, "%s wants an RSA key", algs[key->alg].name);
+    if (bits < RSA_MIN_BITS || bits > RSA_MAX_BITS)
+        return err_set(
+            err, 0, "the RSA key has %d bits, expected %d to %d", bits, RSA_MIN_BITS, RSA_MAX_BITS);
+    return check_rsa_numbers(key->pkey, err);
+}
+
+/* The key is of the kind that its algorithm wants. */
+static bool check_kind(const struct jwt_key *key, struct err *err)
+{
     char group[32] = "";
-    switch (key->alg) {
-    case JWT_RS256:
-    case JWT_PS256:
-        if (!EVP_PKEY_is_a(pkey, "RSA") && !EVP_PKEY_is_a(pkey, "RSA-PSS"))
-            return err_set(err, 0, "%s wants an RSA key", algs[key->alg].name);
-        if (bits < RSA_MIN_BITS || bits > RSA_MAX_BITS)
-            return err_set(err, 0, "the RSA key has %d bits, expected %d to %d", bits, RSA_MIN_BITS,
-                RSA_MAX_BITS);
-        return true;
-    case JWT_ES256:
-        if (!EVP_PKEY_is_a(pkey, "EC") ||
-            !EVP_PKEY_get_group_name(pkey, group, sizeof group, NULL) ||
-            strcmp(group, "prime256v1") != 0)
-            return err_set(err, 0, "ES256 wants a key on the curve P-256");
-        return true;
-    case JWT_EDDSA:
-        if (!EVP_PKEY_is_a(pkey, "ED25519"))
-            return err_set(err, 0, "EdDSA wants an Ed25519 key");
-        return true;
-    case JWT_HS256:
-    case JWT_HS384:
-    case JWT_HS512:
-    case JWT_ALGS:
+    switch (algs[key->alg].kind) {
+    case KIND_RSA:
+    case KIND_PSS:
+        return check_rsa(key, err);
+    case KIND_EC:
+        if (EVP_PKEY_is_a(key->pkey, "EC") &&
+            EVP_PKEY_get_group_name(key->pkey, group, sizeof group, NULL) &&
+            strcmp(group, algs[key->alg].group) == 0)
+            return true;
+        return err_set(
+            err, 0, "%s wants a key on the curve %s", algs[key->alg].name, algs[key->alg].curve);
+    case KIND_ED:
+        return EVP_PKEY_is_a(key->pkey, "ED25519") || err_set(err, 0, "EdDSA wants an Ed25519 key");
+    case KIND_MAC:
         break;
     }
     return err_set(err, 0, "%s wants a secret, not a public key", algs[key->alg].name);
+}
+
+/* And strong enough. */
+static bool check_public(const struct jwt_key *key, struct err *err)
+{
+    if (!check_kind(key, err))
+        return false;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key->pkey, NULL);
+    bool ok = ctx && EVP_PKEY_public_check(ctx) > 0;
+    EVP_PKEY_CTX_free(ctx);
+    ERR_clear_error();
+    return ok || err_set(err, 0, "the key's numbers are not those of a good key");
 }
 
 /* Takes pkey. */
@@ -198,6 +259,17 @@ static bool may_verify(struct jwk *jwk)
     return false;
 }
 
+/* Of a key on a curve. */
+static bool curve_of(struct span crv, enum jwt_alg *alg)
+{
+    for (int i = 0; i < JWT_ALGS; i++)
+        if (algs[i].curve && span_is(crv, algs[i].curve)) {
+            *alg = (enum jwt_alg)i;
+            return true;
+        }
+    return false;
+}
+
 static bool alg_of(struct jwk *jwk, enum jwt_alg *alg)
 {
     struct span kty = text_of(jwk, KTY);
@@ -208,8 +280,8 @@ static bool alg_of(struct jwk *jwk, enum jwt_alg *alg)
         *alg = JWT_HS256;
     else if (span_is(kty, "RSA"))
         *alg = JWT_RS256;
-    else if (span_is(kty, "EC") && span_is(crv, "P-256"))
-        *alg = JWT_ES256;
+    else if (span_is(kty, "EC") && curve_of(crv, alg))
+        return true;
     else if (span_is(kty, "OKP") && span_is(crv, "Ed25519"))
         *alg = JWT_EDDSA;
     else
@@ -225,27 +297,21 @@ static EVP_PKEY *from_params(const char *type, OSSL_PARAM *params)
         EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, params) <= 0)
         pkey = NULL;
     EVP_PKEY_CTX_free(ctx);
-    if (!pkey)
-        return NULL;
-    ctx = EVP_PKEY_CTX_new(pkey, NULL);
-    bool is_good = EVP_PKEY_public_check(ctx) > 0;
-    EVP_PKEY_CTX_free(ctx);
-    if (is_good)
-        return pkey;
-    EVP_PKEY_free(pkey);
-    return NULL;
+    return pkey;
 }
 
-static EVP_PKEY *make_ec(struct jwk *jwk)
+static EVP_PKEY *make_ec(struct jwk *jwk, enum jwt_alg alg)
 {
     struct buf point = {0};
     EVP_PKEY *pkey = NULL;
-    char group[] = "P-256";
+    char group[32];
+    size_t n = algs[alg].coordinate;
     buf_add_char(&point, 4); // uncompressed
-    bool ok = span_is(text_of(jwk, CRV), "P-256") && bytes_of(jwk, X, &point) &&
-              point.len == 1 + COORDINATE && bytes_of(jwk, Y, &point) &&
-              point.len == 1 + 2 * COORDINATE;
+    bool ok = algs[alg].curve && span_is(text_of(jwk, CRV), algs[alg].curve) &&
+              bytes_of(jwk, X, &point) && point.len == 1 + n && bytes_of(jwk, Y, &point) &&
+              point.len == 1 + 2 * n;
     if (ok) {
+        snprintf(group, sizeof group, "%s", algs[alg].group);
         OSSL_PARAM params[] = {
             OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group, 0),
             OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point.p, point.len),
@@ -260,7 +326,7 @@ static EVP_PKEY *make_okp(struct jwk *jwk)
 {
     struct buf x = {0};
     EVP_PKEY *pkey = NULL;
-    if (span_is(text_of(jwk, CRV), "Ed25519") && bytes_of(jwk, X, &x) && x.len == COORDINATE)
+    if (span_is(text_of(jwk, CRV), "Ed25519") && bytes_of(jwk, X, &x) && x.len == ED25519_BYTES)
         pkey =
             EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, (const unsigned char *)x.p, x.len);
     buf_fini(&x);
@@ -273,15 +339,14 @@ static EVP_PKEY *make_rsa(struct jwk *jwk)
     struct buf e = {0};
     EVP_PKEY *pkey = NULL;
     if (bytes_of(jwk, N, &n) && bytes_of(jwk, E, &e) && n.len <= RSA_MAX_BITS / 8 &&
-        e.len <= EXPONENT_MAX_BYTES && (n.p[n.len - 1] & 1) && (e.p[e.len - 1] & 1)) {
+        e.len <= EXPONENT_MAX_BYTES) {
         BIGNUM *modulus = BN_bin2bn((const unsigned char *)n.p, (int)n.len, NULL);
         BIGNUM *exponent = BN_bin2bn((const unsigned char *)e.p, (int)e.len, NULL);
         OSSL_PARAM_BLD *builder = OSSL_PARAM_BLD_new();
         OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_N, modulus);
         OSSL_PARAM_BLD_push_BN(builder, OSSL_PKEY_PARAM_RSA_E, exponent);
         OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(builder);
-        if (!BN_is_one(exponent))
-            pkey = from_params("RSA", params);
+        pkey = from_params("RSA", params);
         OSSL_PARAM_free(params);
         OSSL_PARAM_BLD_free(builder);
         BN_free(modulus);
@@ -312,7 +377,7 @@ static bool make_public(struct jwt_key *key, struct jwk *jwk, enum jwt_alg alg, 
     EVP_PKEY *pkey = NULL;
     begin(key, alg, text_of(jwk, KID));
     if (span_is(kty, "EC"))
-        pkey = make_ec(jwk);
+        pkey = make_ec(jwk, alg);
     else if (span_is(kty, "OKP"))
         pkey = make_okp(jwk);
     else if (span_is(kty, "RSA"))
@@ -320,27 +385,33 @@ static bool make_public(struct jwt_key *key, struct jwk *jwk, enum jwt_alg alg, 
     return finish(key, pkey, err);
 }
 
-bool jwt_key_from_jwk(struct jwt_key *key, struct span json, struct err *err)
+/* The key is one for signatures that are known here; otherwise err says what it is for. */
+static bool is_ours(struct jwk *jwk, enum jwt_alg *alg, struct err *err)
+{
+    if (!may_verify(jwk))
+        return err_set(err, 0, "the key's use or key_ops does not allow verifying");
+    return alg_of(jwk, alg) || err_set(err, 0, "the key's algorithm is none that is known here");
+}
+
+enum jwk_result jwt_key_from_jwk(struct jwt_key *key, struct span json, struct err *err)
 {
     struct jwk jwk = {
         .fields = {{"kty", {0}}, {"alg", {0}}, {"kid", {0}}, {"use", {0}}, {"key_ops", {0}},
             {"crv", {0}}, {"x", {0}}, {"y", {0}}, {"n", {0}}, {"e", {0}}, {"k", {0}}}};
     struct json root;
     enum jwt_alg alg = JWT_ALGS;
-    bool is_good = false;
+    enum jwk_result result = JWK_BAD;
     *key = (struct jwt_key){0};
     (void)buf_room(&jwk.text, json.len * 4 + 64); // so that slices of it stay where they are
     if (!json_parse_fields(json, &root, jwk.fields, FIELDS) || root.kind != JSON_OBJECT)
         (void)err_set(err, 0, "the key is not a JSON object");
-    else if (!may_verify(&jwk))
-        (void)err_set(err, 0, "the key's use or key_ops does not allow verifying");
-    else if (!alg_of(&jwk, &alg))
-        (void)err_set(err, 0, "the key's algorithm is none that is known here");
-    else
-        is_good =
-            is_symmetric(alg) ? make_secret(key, &jwk, alg, err) : make_public(key, &jwk, alg, err);
+    else if (!is_ours(&jwk, &alg, err))
+        result = JWK_OTHER;
+    else if (is_symmetric(alg) ? make_secret(key, &jwk, alg, err)
+                               : make_public(key, &jwk, alg, err))
+        result = JWK_OK;
     buf_fini(&jwk.text);
-    return is_good;
+    return result;
 }
 
 /* --- use ------------------------------------------------------------------------------------------- */
@@ -364,14 +435,14 @@ static bool verify_mac(const struct jwt_key *key, struct span text, struct span 
 }
 
 /* r and s side by side as OpenSSL wants them.  Bytes of DER in *der, the caller's to free. */
-static int wrap_ecdsa(struct span signature, unsigned char **der)
+static int wrap_ecdsa(struct span signature, size_t coordinate, unsigned char **der)
 {
-    if (signature.len != SIGNATURE)
+    if (signature.len != 2 * coordinate)
         return -1;
     const unsigned char *bytes = (const unsigned char *)signature.p;
     ECDSA_SIG *sig = ECDSA_SIG_new();
-    ECDSA_SIG_set0(
-        sig, BN_bin2bn(bytes, COORDINATE, NULL), BN_bin2bn(bytes + COORDINATE, COORDINATE, NULL));
+    ECDSA_SIG_set0(sig, BN_bin2bn(bytes, (int)coordinate, NULL),
+        BN_bin2bn(bytes + coordinate, (int)coordinate, NULL));
     int n = i2d_ECDSA_SIG(sig, der);
     ECDSA_SIG_free(sig);
     return n;
@@ -384,7 +455,7 @@ static bool verify_public(const struct jwt_key *key, struct span text, struct sp
     const EVP_MD *digest =
         algs[key->alg].digest ? EVP_get_digestbyname(algs[key->alg].digest) : NULL;
     bool ok = EVP_DigestVerifyInit(ctx, &how, digest, NULL, key->pkey) == 1;
-    if (ok && key->alg == JWT_PS256)
+    if (ok && algs[key->alg].kind == KIND_PSS)
         ok = EVP_PKEY_CTX_set_rsa_padding(how, RSA_PKCS1_PSS_PADDING) == 1 &&
              EVP_PKEY_CTX_set_rsa_pss_saltlen(how, RSA_PSS_SALTLEN_DIGEST) == 1 &&
              EVP_PKEY_CTX_set_rsa_mgf1_md(how, digest) == 1;
@@ -399,10 +470,10 @@ bool jwt_key_verify(const struct jwt_key *key, struct span text, struct span sig
 {
     if (is_symmetric(key->alg))
         return verify_mac(key, text, signature);
-    if (key->alg != JWT_ES256)
+    if (algs[key->alg].kind != KIND_EC)
         return verify_public(key, text, signature);
     unsigned char *der = NULL;
-    int n = wrap_ecdsa(signature, &der);
+    int n = wrap_ecdsa(signature, algs[key->alg].coordinate, &der);
     bool ok = n > 0 && verify_public(key, text, span_of((const char *)der, (size_t)n));
     OPENSSL_free(der);
     return ok;

@@ -14,8 +14,14 @@ enum jwt_alg {
     JWT_HS384,
     JWT_HS512,
     JWT_RS256,
+    JWT_RS384,
+    JWT_RS512,
     JWT_PS256,
+    JWT_PS384,
+    JWT_PS512,
     JWT_ES256,
+    JWT_ES384,
+    JWT_ES512,
     JWT_EDDSA,
     JWT_ALGS
 };
@@ -40,9 +46,14 @@ bool jwt_key_from_secret(struct jwt_key *key, enum jwt_alg alg, struct span kid,
 bool jwt_key_from_pem(struct jwt_key *key, enum jwt_alg alg, struct span kid, struct span pem,
     struct err *err) MUST_CHECK;
 
-/* A JWK.  Its algorithm is its "alg", else what kty and crv say: EC P-256, OKP Ed25519, an
- * RSA key RS256 and a secret HS256. */
-bool jwt_key_from_jwk(struct jwt_key *key, struct span json, struct err *err) MUST_CHECK;
+/* A JWK.  Its algorithm is its "alg", else what kty and crv say: EC ES256, ES384 or ES512 by
+ * its curve, OKP Ed25519 EdDSA, an RSA key RS256 and a secret HS256. */
+enum jwk_result {
+    JWK_OK,    // *key is filled
+    JWK_OTHER, // a key for something else: err says what; a set may hold such (RFC 7517 5)
+    JWK_BAD    // malformed, or too weak: err says why
+};
+enum jwk_result jwt_key_from_jwk(struct jwt_key *key, struct span json, struct err *err) MUST_CHECK;
 
 void jwt_key_fini(struct jwt_key *key);
 

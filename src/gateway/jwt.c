@@ -10,7 +10,7 @@
 #include "base/mem.h"
 #include "base/text.h"
 
-enum { MEMBERS_MAX = 64, ID_MAX = 200 };
+enum { MEMBERS_MAX = 256, ID_MAX = 200 };
 
 static const char *const details[JWT_RESULTS] = {
 #define JWT(name, detail, sentence) detail,

@@ -25,11 +25,11 @@ bool who_add(struct who *who, const struct roles *roles, struct span word, struc
     bool is_from = word.len > 1 && word.p[word.len - 1] == '+';
     struct span name = span_of(word.p, word.len - is_from);
     uint32_t mask = 0;
-    if (span_is(word, "anyone"))
-        who->is_anyone = who->is_user = true;
-    else if (span_is(word, "user"))
-        who->is_user = true;
-    if (who->is_user || span_is(word, "nobody"))
+    bool is_anyone = span_is(word, "anyone");
+    bool is_user = is_anyone || span_is(word, "user");
+    who->is_anyone |= is_anyone;
+    who->is_user |= is_user;
+    if (is_user || span_is(word, "nobody"))
         return true;
     for (size_t i = 0; i < roles->n; i++) {
         if (!span_is(name, roles->list[i].name))

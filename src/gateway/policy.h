@@ -61,6 +61,7 @@ const char *policy_word(enum policy_action action);
 
 struct channel_rule {
     struct pattern pattern;
+    unsigned line; // of the file, where it stands
     struct who may[POLICY_ACTIONS];
     bool is_given[POLICY_ACTIONS];
     bool has_user_info;

@@ -1,6 +1,6 @@
 // Every endpoint and every token that is not good: the exact answer, and a good call behind it.
 import assert from 'node:assert/strict';
-import { createSign, generateKeyPairSync } from 'node:crypto';
+import { createPublicKey, createSign, generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -92,6 +92,8 @@ describe('tokens that are not good', () => {
   });
 
   test('a good one within the leeway is taken', async () => {
+    const many = Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`c${i}`, i]));
+    assert.equal((await call(server, mint({ ...many, ...teacher }), 'GET', '/api/v1/pusher/user/channels')).status, 200, 'with as many claims as fit');
     assert.equal((await call(server, mint(teacher, { exp: nowS() - 20 }), 'GET', '/api/v1/pusher/user/channels')).status, 200);
   });
 
@@ -152,6 +154,30 @@ describe('which key', () => {
     await until(() => server.text.includes('reload_failed'), 'the refusal');
     assert.equal(await who(server, second), '8', 'the configuration before is kept');
     await server.stop();
+  });
+
+  test('keys of a set that are for something else are left out', async () => {
+    const own = { kty: 'oct', alg: 'HS256', kid: 'own', k: Buffer.from(secret).toString('base64url') };
+    const others = [{ kty: 'RSA', use: 'enc', alg: 'RSA-OAEP', n: 'AQAB', e: 'AQAB' }, { kty: 'new', alg: 'XX1' }, { ...own, kid: 'other', key_ops: ['sign'] }];
+    writeFileSync(jwks, JSON.stringify({ keys: [others[0], own, others[1], others[2]] }));
+    const server = await startGuide({ config: gatewayConfig(routes, `jwt: {jwks_file: ${jwks}}`) });
+    assert.equal(await who(server, mint(teacher, { header: { alg: 'HS256', kid: 'own' } })), '8');
+    assert.equal(await who(server, mint(teacher, { header: { alg: 'HS256', kid: 'other' } })), 401);
+    assert.match(server.text, /event=jwks_key_ignored key=1 why="the key's use or key_ops does not allow verifying"/);
+    await server.stop();
+    writeFileSync(jwks, JSON.stringify({ keys: others }));
+    await assert.rejects(startGuide({ config: gatewayConfig(routes, `jwt: {jwks_file: ${jwks}}`) }), /none of the set's keys is for signatures/);
+  });
+
+  test('RSA keys with which anybody can sign are refused, in whatever form they come', async () => {
+    const { n } = pair.publicKey.export({ format: 'jwk' });
+    const one = createPublicKey({ key: { kty: 'RSA', n, e: 'AQ' }, format: 'jwk' }).export({ type: 'spki', format: 'pem' });
+    const even = createPublicKey({ key: { kty: 'RSA', n, e: 'Ag' }, format: 'jwk' }).export({ type: 'spki', format: 'pem' });
+    for (const text of [one, even]) {
+      writeFileSync(pem, text);
+      await assert.rejects(startGuide({ config: gatewayConfig(routes, `jwt: {keys: [{alg: RS256, pem_file: ${pem}}]}`) }), /the RSA key's modulus or exponent is none/);
+    }
+    writeFileSync(pem, publicPem);
   });
 
   test('issuer, audience and the claims that say who', async () => {

@@ -1,6 +1,7 @@
 // The operator's commands: token, doctor, routes, check.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { binary, startServer } from './harness.mjs';
 import { call, guideFile, mint, secret, startGuide, users } from './gateway.mjs';
@@ -62,9 +63,10 @@ describe('carillon doctor', () => {
   });
 
   test('which rule decides', () => {
+    const lineOf = (pattern) => readFileSync(guideFile, 'utf8').split('\n').findIndex((line) => /^    - \{channel/.test(line) && line.includes(`"${pattern}"`)) + 1;
     const ask = (user, channel) => run('doctor', ...free, '--token', mint(user), '--channel', channel).stdout;
-    assert.match(ask(users.student, 'private-user-7'), /join yes: allowed, by rule 2, channel 'private-user-\{user\.id\}'/);
-    assert.match(ask(users.student, 'private-user-8'), /join no: denied, by rule 4, channel 'private-user-\*'/);
+    assert.match(ask(users.student, 'private-user-7'), new RegExp(`join yes: allowed, by the rule of line ${lineOf('private-user-{user.id}')}, channel 'private-user-\\{user\\.id\\}'`));
+    assert.match(ask(users.student, 'private-user-8'), new RegExp(`join no: denied, by the rule of line ${lineOf('private-user-*')}, channel 'private-user-\\*'`));
     assert.match(ask(users.student, 'private-user-7'), /token: of user '7', role 'student', for (899|900) more seconds/);
     assert.match(run('doctor', ...free, '--channel', 'public-x').stdout, /join yes: no rule fits|join yes: .*/);
   });

@@ -34,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!key.secret)
         set_up();
     ENSURE(jwt_verify(&rules, input, 1000, &caller) != JWT_OK);
-    if (jwt_key_from_jwk(&other, input, &err))
+    if (jwt_key_from_jwk(&other, input, &err) == JWK_OK)
         jwt_key_fini(&other);
     jwt_mint(&key, input, &token);
     if (token.len <= JWT_MAX) {

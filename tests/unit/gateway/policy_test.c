@@ -213,6 +213,9 @@ TEST(a_word_that_is_nobody_is_refused)
     CHECK(!who_add(&who, &policy.roles, span_str("parent"), &err));
     CHECK(strstr(err.text, "'parent' is nobody") == err.text);
     CHECK(!who_add(&who, &policy.roles, span_str("user+"), &err));
+    CHECK(who_add(&who, &policy.roles, span_str("user"), &err));
+    CHECK(!who_add(&who, &policy.roles, span_str("parent"), &err)); // whatever stands before it
+    who = (struct who){0};
     CHECK(who_add(&who, &policy.roles, span_str("nobody"), &err));
     CHECK(!who_holds(&who, &policy.roles, NULL));
     CHECK(who_add(&who, &policy.roles, span_str("anyone"), &err));
