@@ -4,7 +4,7 @@
 
 #include "base/base.h"
 
-uint64_t clock_us(void);                              // monotonic
+uint64_t clock_us(void);                              // monotonic; begins at ten years
 int64_t clock_wall_ms(void);                          // since 1970
 void clock_format(int64_t wall_ms, char out[25]);     // 2026-01-02T03:04:05.678Z and a NUL
 void clock_format_s(int64_t wall_s, char out[21]);    // 2026-01-02T03:04:05Z and a NUL

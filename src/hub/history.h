@@ -53,6 +53,7 @@ struct history {
     uint64_t bytes;         // of the frames
     uint64_t used_us;       // when anybody last wanted anything of it
     struct list_node age;   // among the hub's histories, by used_us
+    bool is_spent;          // it has had to let go: listed apart
 };
 
 struct history *history_new(const struct history_rule *rule, uint64_t now_us);

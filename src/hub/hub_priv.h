@@ -96,6 +96,7 @@ struct hub {
     struct pile caches;    // channels with a cached event
     struct pile histories; // channels with a stream
     struct list aged;      // these streams, the one that was wanted least lately first
+    struct list spent;     // those that had to let go for want of room
     struct {
         bool is_up;
         uint32_t era; // how often it has failed

@@ -50,11 +50,12 @@ void page_end(struct page *page, bool has_more)
         page_range(q, &page->kept.top, &low, &high);
         buf_addf(page->out, "],\"has_more\":%s,\"complete\":%s", has_more ? "true" : "false",
             low < page->kept.oldest ? "false" : "true");
-        /* The next page goes on behind the last item; the question's other bound stays. */
+        /* The next page goes on behind the last item; the question's other bounds stay. */
         if (has_more)
-            buf_addf(page->out, ",\"cursor\":\"%c%s:%llu:%llu\"", q->is_backwards ? 'b' : 'f',
-                page->kept.top.epoch, (unsigned long long)page->last,
-                (unsigned long long)(q->is_backwards ? low - 1 : high));
+            buf_addf(page->out, ",\"cursor\":\"%c%s:%llu:%llu:%lld:%lld\"",
+                q->is_backwards ? 'b' : 'f', page->kept.top.epoch, (unsigned long long)page->last,
+                (unsigned long long)(q->is_backwards ? low - 1 : high), (long long)q->start_ms,
+                (long long)q->end_ms);
     }
     buf_add_char(page->out, '}');
 }

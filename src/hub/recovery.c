@@ -103,7 +103,8 @@ static uint64_t rewound(const struct hub *h, const struct history *s, const stru
     const struct history_rule *rule = s->rule;
     uint64_t bytes = 0;
     uint64_t at = s->top.offset;
-    uint64_t since_us = h->now_us - (uint64_t)asked->rewind_s * 1000000U;
+    uint64_t back_us = (uint64_t)asked->rewind_s * 1000000U;
+    uint64_t since_us = h->now_us > back_us ? h->now_us - back_us : 0;
     uint32_t most = asked->rewind && asked->rewind < rule->rewind ? asked->rewind : rule->rewind;
     if (!asked->rewind && !asked->rewind_s)
         return at;
@@ -368,6 +369,8 @@ static void watch(struct hub *h, struct channel *c, uint32_t index, const struct
         w->sessions = mem_array(w->sessions, w->cap, sizeof *w->sessions);
     }
     w->sessions[w->n++] = index;
+    if (position_is(&w->heard, at))
+        return;     // who comes does not keep the others from being told
     w->heard = *at; // the newest that there is: events before it have gone out
     w->heard_us = h->now_us;
 }

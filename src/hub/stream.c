@@ -179,6 +179,18 @@ static void open_stream(struct hub *h, struct channel *c)
     }
 }
 
+/* What the ring holds, before it changes and after. */
+struct held {
+    uint32_t n;
+    uint64_t bytes; // of memory, about: a stream without an event takes some, too
+};
+
+static struct held held_by(const struct history *s)
+{
+    uint64_t itself = sizeof *s + sizeof *s->channel + s->cap * sizeof s->ring[0];
+    return (struct held){s->n, itself + s->n * sizeof(struct frame) + s->bytes};
+}
+
 struct history *stream_need(struct hub *h, struct channel *c)
 {
     if (c->history)
@@ -192,25 +204,15 @@ struct history *stream_need(struct hub *h, struct channel *c)
     pile_push(&h->histories, c);
     list_append(&h->aged, &c->history->age);
     counter_add(&h->counts.histories, 1);
+    counter_add(&h->counts.history_bytes, held_by(c->history).bytes);
     open_stream(h, c);
     return c->history;
-}
-
-/* What the ring holds, before it changes and after. */
-struct held {
-    uint32_t n;
-    uint64_t bytes;
-};
-
-static struct held held_by(const struct history *s)
-{
-    return (struct held){s->n, s->bytes};
 }
 
 static void count_change(struct hub *h, const struct history *s, struct held before)
 {
     counter_add(&h->counts.history_events, (uint64_t)s->n - before.n);
-    counter_add(&h->counts.history_bytes, s->bytes - before.bytes);
+    counter_add(&h->counts.history_bytes, held_by(s).bytes - before.bytes);
 }
 
 void stream_begin_again(struct hub *h, struct channel *c, bool is_owed)
@@ -240,8 +242,9 @@ void stream_use(struct hub *h, struct history *s)
     s->used_us = h->now_us;
     if (h->aged.last == &s->age)
         return;
-    list_remove(&h->aged, &s->age);
+    list_remove(s->is_spent ? &h->spent : &h->aged, &s->age);
     list_append(&h->aged, &s->age);
+    s->is_spent = false;
 }
 
 static void let_go(struct hub *h, struct history *s)
@@ -257,14 +260,15 @@ static void let_go(struct hub *h, struct history *s)
 }
 
 /* All histories together are too much: those that were wanted least lately let go, but not the
- * one that grows now.  Who has nothing left stands at the end, where nobody looks. */
+ * one that grows now.  What is left of them goes at the next tick. */
 static void evict(struct hub *h, const struct history *growing)
 {
     while (counter_get(&h->counts.history_bytes) > h->history_bytes &&
            h->aged.first != &growing->age) {
         struct history *s = CONTAINER_OF(h->aged.first, struct history, age);
         list_remove(&h->aged, &s->age);
-        list_append(&h->aged, &s->age);
+        list_append(&h->spent, &s->age);
+        s->is_spent = true;
         if (s->n)
             let_go(h, s);
     }
@@ -584,6 +588,8 @@ static bool is_over(const struct hub *h, const struct channel *c)
         return true;
     if (c->n_subscribers || is_blocked(s) || s->unsaid.first || s->askers.first)
         return false;
+    if (s->is_spent && s->tier != TIER_APART)
+        return true; // another epoch begins with the next event, or the store has this one
     if (s->polled_us && h->now_us - s->polled_us < POLLED_US)
         return false;
     if (s->tier == TIER_STORED)
@@ -607,8 +613,9 @@ static void forget(struct hub *h, struct channel *c)
         letter_free(line_pop(&s->askers));
     history_clear(s);
     count_change(h, s, before);
-    list_remove(&h->aged, &s->age);
+    list_remove(s->is_spent ? &h->spent : &h->aged, &s->age);
     counter_sub(&h->counts.histories, 1);
+    counter_sub(&h->counts.history_bytes, held_by(s).bytes);
     history_free(s);
     c->history = NULL;
     channel_release(h, c);

@@ -44,31 +44,51 @@ static bool read_direction(
            err_set(err, 400, "Invalid direction: expected forwards or backwards");
 }
 
-/* "bEPOCH:NEXT:BOUND" or "f...": where the page before ended, and the other bound. */
+/* The next field of a cursor as a number; false when there is none. */
+static bool next_number(struct span *text, uint64_t *n)
+{
+    const char *colon = text->len ? memchr(text->p, ':', text->len) : NULL;
+    struct span field = span_of(text->p, colon ? (size_t)(colon - text->p) : text->len);
+    *text = span_from(*text, colon ? field.len + 1 : field.len);
+    return text_to_u64(field, n) && *n <= INT64_MAX;
+}
+
+/* "bEPOCH:NEXT:BOUND:START:END" or "f...": where the page before ended, and its bounds. */
+static bool cut_cursor(struct span text, struct position *next, uint64_t bounds[3])
+{
+    const char *first = text.len ? memchr(text.p, ':', text.len) : NULL;
+    size_t n = first ? (size_t)(first - text.p) + 1 : 0;
+    const char *second = n && n < text.len ? memchr(text.p + n, ':', text.len - n) : NULL;
+    if (!second || (text.p[0] != 'b' && text.p[0] != 'f'))
+        return false;
+    n = (size_t)(second - text.p);
+    struct span rest = span_from(text, n + 1);
+    return position_read(span_of(text.p + 1, n - 1), next) && next_number(&rest, &bounds[0]) &&
+           next_number(&rest, &bounds[1]) && next_number(&rest, &bounds[2]) && !rest.len;
+}
+
+/* What it says counts, whatever else the question repeats. */
 static bool read_cursor(
     struct span query, struct history_query *q, struct buf *text, struct err *err)
 {
     struct position next;
-    uint64_t bound = 0;
+    uint64_t bounds[3];
     text->len = 0;
     if (!api_param(query, "cursor", text))
         return true;
-    struct span cursor = buf_span(text);
-    const char *colon = cursor.len ? memrchr(cursor.p, ':', cursor.len) : NULL;
-    size_t n = colon ? (size_t)(colon - cursor.p) : 0;
-    if (!n || (cursor.p[0] != 'b' && cursor.p[0] != 'f') ||
-        !position_read(span_of(cursor.p + 1, n - 1), &next) ||
-        !text_to_u64(span_from(cursor, n + 1), &bound))
+    if (!cut_cursor(buf_span(text), &next, bounds))
         return err_set(err, 400, "Invalid cursor");
-    q->is_backwards = cursor.p[0] == 'b';
+    q->is_backwards = text->p[0] == 'b';
     q->has_since = q->has_until = true;
     q->since = q->until = next;
     if (q->is_backwards) {
         q->until.offset = next.offset ? next.offset - 1 : 0;
-        q->since.offset = bound;
+        q->since.offset = bounds[0];
     } else {
-        q->until.offset = bound;
+        q->until.offset = bounds[0];
     }
+    q->start_ms = (int64_t)bounds[1];
+    q->end_ms = (int64_t)bounds[2];
     return true;
 }
 
@@ -84,13 +104,13 @@ bool history_query_read(struct span query, struct history_query *q, struct err *
               read_number(query, "start_ms", INT64_MAX, &start, &text, err) &&
               read_number(query, "end_ms", INT64_MAX, &end, &text, err) &&
               read_position(query, "since", &q->since, &q->has_since, &text, err) &&
-              read_position(query, "until", &q->until, &q->has_until, &text, err) &&
-              read_cursor(query, q, &text, err);
-    if (ok && !limit)
-        ok = err_set(err, 400, "Invalid limit: expected a number from 1 to %d", LIMIT_MAX);
+              read_position(query, "until", &q->until, &q->has_until, &text, err);
     q->limit = (uint32_t)limit;
     q->start_ms = (int64_t)start;
     q->end_ms = (int64_t)end;
+    ok = ok && read_cursor(query, q, &text, err);
+    if (ok && !limit)
+        ok = err_set(err, 400, "Invalid limit: expected a number from 1 to %d", LIMIT_MAX);
     buf_fini(&text);
     return ok;
 }

@@ -69,6 +69,14 @@ for (const [topic, text] of [['history', opts.config], ['history, stored behind'
     assert.deepEqual(numbers(await ask('keep-b', { since: `${epoch}:2`, until: `${epoch}:4`, direction: 'forwards' })), [3, 4]);
     assert.deepEqual(numbers(await ask('keep-b', { start_ms: middle, direction: 'forwards' })), [4, 5, 6]);
     assert.deepEqual(numbers(await ask('keep-b', { end_ms: middle - 1, direction: 'forwards' })), [1, 2, 3]);
+    for (const [params, wanted] of [[{ start_ms: middle }, [6, 5, 4]], [{ end_ms: middle - 1, direction: 'forwards' }, [1, 2, 3]]]) {
+      const seen = [];
+      for (let page = await ask('keep-b', { ...params, limit: 1 }); ; page = await ask('keep-b', { limit: 1, cursor: page.cursor })) {
+        seen.push(...numbers(page));
+        if (!page.has_more) break;
+      }
+      assert.deepEqual(seen, wanted, 'the pages behind keep to the times');
+    }
     assert.deepEqual(numbers(await ask('keep-b', { since: `${epoch}:6` })), []);
     assert.deepEqual(numbers(await ask('keep-b', { until: `${epoch}:99`, limit: 1 })), [6]);
   });
@@ -209,6 +217,17 @@ for (const [topic, text] of [['history', opts.config], ['history, stored behind'
     await raw.next();
     raw.send({ event: 'pusher:subscribe', data: { channel: 'plain', recovery: { epoch: 'e', offset: 1 } } });
     await raw.expectText('{"event":"pusher_internal:subscription_succeeded","channel":"plain","data":"{\\"recovery\\":{\\"recovered\\":false,\\"reason\\":\\"disabled\\"}}"}');
+  });
+
+  test('rewind_s: the events of the last seconds, however many there are', async () => {
+    await publish('keep-rs', 1, 3);
+    for (const seconds of [60, 3600, 100000000]) {
+      const raw = await ctx.raw();
+      raw.send({ event: 'pusher:subscribe', data: { channel: 'keep-rs', recovery: { rewind_s: seconds } } });
+      const { data } = await raw.expectEvent('pusher_internal:subscription_succeeded', 'keep-rs');
+      assert.equal(JSON.parse(data).recovery.replay, 3, `${seconds} s`);
+      raw.close();
+    }
   });
 
   test('rewind: the last events first, up to the rule\'s number', async () => {

@@ -27,7 +27,7 @@ TEST(a_page_that_ends_names_the_next)
         "{\"channel\":\"a\",\"epoch\":\"abc\",\"oldest\":4,\"newest\":9,\"items\":["
         "{\"id\":\"abc:4\",\"offset\":4,\"name\":\"e\",\"data\":\"x\",\"time_ms\":5},"
         "{\"id\":\"abc:5\",\"offset\":5,\"name\":\"f\",\"data\":null,\"time_ms\":6}],"
-        "\"has_more\":true,\"complete\":false,\"cursor\":\"fabc:5:9\"}");
+        "\"has_more\":true,\"complete\":false,\"cursor\":\"fabc:5:9:0:0\"}");
     buf_fini(&out);
 }
 
@@ -42,7 +42,7 @@ TEST(the_other_bound_of_a_question_stays)
     page_begin(&page, &out, span_str("a"), &kept, &q);
     page_add(&page, 9, span_str("\"e\""), span_str("\"x\""), 5);
     page_end(&page, true);
-    CHECK(strstr(text_of(&out), "\"complete\":true,\"cursor\":\"babc:9:6\"}"));
+    CHECK(strstr(text_of(&out), "\"complete\":true,\"cursor\":\"babc:9:6:0:0\"}"));
     buf_fini(&out);
 }
 
