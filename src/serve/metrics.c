@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "gateway/tally.h"
 #include "serve/bridge.h"
+#include "serve/once.h"
 #include "serve/session.h"
 
 enum { APPS_SHOWN = 100 }; // a label for each of more apps would drown the others
@@ -79,7 +80,7 @@ static const struct gauge gauges[] = {
     {"letters_total", "counter", "Letters mailed to other workers", read_letters},
     {"history_streams", "gauge", "Channels whose history is kept by the worker", read_histories},
     {"history_events", "gauge", "Events in these histories", read_history_events},
-    {"history_bytes", "gauge", "Bytes of these events", read_history_bytes},
+    {"history_bytes", "gauge", "Memory that the histories take, in bytes", read_history_bytes},
     {"histories_evicted_total", "counter", "Histories forgotten because all together were too much",
         read_evicted},
     {"recovered_total", "counter", "Subscriptions that went on where they had been",
@@ -334,6 +335,18 @@ static void add_store(const struct house *house, struct buf *out)
     }
 }
 
+static void add_once(const struct house *house, struct buf *out)
+{
+    struct once_figures f;
+    once_read(house->once, &f);
+    help(out, "idempotency_keys", "gauge", "Idempotency keys that are remembered");
+    buf_addf(out, "carillon_idempotency_keys %zu\n", f.n);
+    help(out, "idempotency_bytes", "gauge", "Bytes of these keys and their answers");
+    buf_addf(out, "carillon_idempotency_bytes %llu\n", (unsigned long long)f.bytes);
+    help(out, "idempotency_evicted_total", "counter", "Keys forgotten before their ten minutes");
+    buf_addf(out, "carillon_idempotency_evicted_total %llu\n", (unsigned long long)f.n_evicted);
+}
+
 static void add_facts(const struct house *house, struct buf *out)
 {
     const struct fact_counts *counts = house->fact_counts;
@@ -408,6 +421,7 @@ void metrics_write(struct serve *s, struct buf *out)
     add_latency(s->house, out);
     add_apps(s, out);
     add_facts(s->house, out);
+    add_once(s->house, out);
     add_store(s->house, out);
     add_process(s, out);
 }

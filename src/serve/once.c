@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/list.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 
@@ -26,6 +27,8 @@ struct once {
     pthread_mutex_t lock; // of all below
     struct map entries;
     struct list order;
+    uint64_t bytes; // of them
+    uint64_t n_evicted;
 };
 
 struct once *once_new(void)
@@ -36,8 +39,14 @@ struct once *once_new(void)
     return o;
 }
 
+static size_t weight(const struct entry *e)
+{
+    return sizeof *e + e->len + e->body.len;
+}
+
 static void drop(struct once *o, struct entry *e)
 {
+    o->bytes -= weight(e);
     map_remove(&o->entries, &e->node);
     list_remove(&o->order, &e->order);
     buf_fini(&e->body);
@@ -74,10 +83,15 @@ static void make_room(struct once *o, uint64_t now_ms)
     for (struct list_node *node = o->order.first; node; node = next) {
         struct entry *e = CONTAINER_OF(node, struct entry, order);
         next = node->next;
-        if (now_ms - e->since_ms < ONCE_MS && o->order.n < ONCE_NAMES_MAX)
+        bool is_young = now_ms - e->since_ms < ONCE_MS;
+        if (is_young && o->order.n < ONCE_NAMES_MAX && o->bytes < ONCE_BYTES_MAX)
             return;
-        if (e->status)
-            drop(o, e);
+        if (!e->status)
+            continue;
+        if (is_young && !o->n_evicted++)
+            log_event(LOG_WARN, "idempotency_evicted", "names=%u bytes=%llu", o->order.n,
+                (unsigned long long)o->bytes);
+        drop(o, e);
     }
 }
 
@@ -110,6 +124,7 @@ enum once_result once_begin(struct once *o, struct span name, uint64_t now_ms,
         memcpy(e->name, name.p, name.len);
         map_add(&o->entries, &e->node, hash_bytes(0, name));
         list_append(&o->order, &e->order);
+        o->bytes += weight(e);
     }
     pthread_mutex_unlock(&o->lock);
     return result;
@@ -126,18 +141,19 @@ size_t once_end(struct once *o, struct span name, int status, struct span body, 
     e->waiters = NULL;
     e->n_waiters = 0;
     e->status = status;
-    if (is_kept)
+    if (is_kept) {
         buf_add_span(&e->body, body);
-    else
+        o->bytes += body.len;
+    } else {
         drop(o, e);
+    }
     pthread_mutex_unlock(&o->lock);
     return n;
 }
 
-size_t once_n(struct once *o)
+void once_read(struct once *o, struct once_figures *out)
 {
     pthread_mutex_lock(&o->lock);
-    size_t n = o->order.n;
+    *out = (struct once_figures){o->order.n, o->bytes, o->n_evicted};
     pthread_mutex_unlock(&o->lock);
-    return n;
 }

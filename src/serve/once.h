@@ -10,7 +10,12 @@
 #include "base/base.h"
 #include "base/buf.h"
 
-enum { ONCE_KEY_CHARS = 128, ONCE_MS = 10 * 60 * 1000, ONCE_NAMES_MAX = 100000 };
+enum {
+    ONCE_KEY_CHARS = 128,
+    ONCE_MS = 10 * 60 * 1000,
+    ONCE_NAMES_MAX = 100000,
+    ONCE_BYTES_MAX = 64 * 1024 * 1024 // of names and answers: the oldest go before their time
+};
 
 struct once;
 
@@ -41,6 +46,11 @@ enum once_result once_begin(struct once *o, struct span name, uint64_t now_ms,
 size_t once_end(struct once *o, struct span name, int status, struct span body, bool is_kept,
     struct once_waiter **waiters);
 
-size_t once_n(struct once *o); // names that are kept
+struct once_figures {
+    size_t n;           // names that are kept
+    uint64_t bytes;     // of them and their answers
+    uint64_t n_evicted; // that went before their time, ever
+};
+void once_read(struct once *o, struct once_figures *out);
 
 #endif

@@ -46,6 +46,35 @@ TEST(the_first_acts_and_the_others_wait_or_repeat)
     once_free(o); // with what is left
 }
 
+static size_t names_in(struct once *o)
+{
+    struct once_figures f;
+    once_read(o, &f);
+    return f.n;
+}
+
+TEST(long_answers_make_room_for_each_other)
+{
+    enum { BODY = 1024 * 1024, N = 80 };
+    char name[16];
+    char *body = calloc(1, BODY);
+    struct once_answer answer;
+    struct once_waiter *waiters;
+    struct once_figures f;
+    struct once *o = once_new();
+    for (int i = 0; i < N; i++) {
+        snprintf(name, sizeof name, "%d", i);
+        CHECK_EQ(begin(o, name, 0, 0, &answer), ONCE_FIRST);
+        CHECK_EQ(once_end(o, span_str(name), 200, span_of(body, BODY), true, &waiters), 0);
+    }
+    once_read(o, &f);
+    CHECK(f.bytes <= ONCE_BYTES_MAX + BODY + 4096);
+    CHECK_EQ(f.n + f.n_evicted, N);
+    CHECK(f.n_evicted > 0);
+    free(body);
+    once_free(o);
+}
+
 TEST(a_name_is_kept_for_ten_minutes)
 {
     struct once_answer answer;
@@ -57,7 +86,7 @@ TEST(a_name_is_kept_for_ten_minutes)
     buf_fini(&answer.body);
     CHECK_EQ(begin(o, "a", ONCE_MS, 0, &answer), ONCE_FIRST);
     CHECK_EQ(begin(o, "slow", ONCE_MS, 1, &answer), ONCE_WAIT); // who is at work stays
-    CHECK_EQ(once_n(o), 2);
+    CHECK_EQ(names_in(o), 2);
     CHECK_EQ(end(o, "slow", true), 1);
     CHECK_EQ(end(o, "a", true), 0);
     once_free(o);
@@ -73,7 +102,7 @@ TEST(of_too_many_the_oldest_go)
         CHECK_EQ(begin(o, name, 0, 0, &answer), ONCE_FIRST);
         CHECK_EQ(end(o, name, true), 0);
     }
-    CHECK_EQ(once_n(o), ONCE_NAMES_MAX);
+    CHECK_EQ(names_in(o), ONCE_NAMES_MAX);
     CHECK_EQ(begin(o, "0", 0, 0, &answer), ONCE_FIRST);
     CHECK_EQ(end(o, "0", true), 0);
     once_free(o);
@@ -85,5 +114,6 @@ int main(void)
     RUN(the_first_acts_and_the_others_wait_or_repeat);
     RUN(a_name_is_kept_for_ten_minutes);
     RUN(of_too_many_the_oldest_go);
+    RUN(long_answers_make_room_for_each_other);
     return test_end();
 }

@@ -18,6 +18,7 @@
 #include "gateway/tally.h"
 #include "net/pair.h"
 #include "serve/conn.h"
+#include "serve/once.h"
 #include "serve/session.h"
 #include "test.h"
 #include "wire/socket_id.h"
@@ -61,7 +62,8 @@ static inline void start_with(struct setting setting)
         .is_ready = true,
         .quota = quota_new(),
         .users = tally_new(),
-        .ledger = ledger_new()};
+        .ledger = ledger_new(),
+        .once = once_new()};
     for (unsigned i = 0; i < served.house.n_workers; i++) {
         struct serve_setup setup = {.worker = i,
             .house = &served.house,
@@ -143,6 +145,7 @@ static inline void end(void)
     quota_free(served.house.quota);
     tally_free(served.house.users);
     ledger_free(served.house.ledger);
+    once_free(served.house.once);
     CHECK_EQ(served.house.n_conns, 0);
     config_drop(served.config);
 }
