@@ -7,8 +7,8 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "base/map.h"
 #include "base/mem.h"
+#include "base/names.h"
 #include "wire/json.h"
 
 static const char anonymous[] = "anonymous"; // as a role
@@ -21,19 +21,11 @@ struct visit {
     char *user, *role, *client;
 };
 
-/* A name and how often it is there. */
-struct entry {
-    struct map_node node;
-    uint32_t n;
-    size_t len;
-    char name[];
-};
-
 struct ledger {
     pthread_mutex_t lock; // of all below
     struct map visits;
-    struct map channels, users, roles; // entries
-    struct ledger_figures figures;     // but users and channels
+    struct names channels, users, roles;
+    struct ledger_figures figures; // but users and channels
 };
 
 struct ledger *ledger_new(void)
@@ -52,16 +44,6 @@ static void free_visit(struct visit *v)
     free(v);
 }
 
-static void free_entries(struct map *m)
-{
-    struct map_node *node;
-    for (struct map_walk at = {0}; (node = map_walk(m, &at)); at = (struct map_walk){0}) {
-        map_remove(m, node);
-        free(CONTAINER_OF(node, struct entry, node));
-    }
-    map_fini(m);
-}
-
 void ledger_free(struct ledger *l)
 {
     struct map_node *node;
@@ -72,46 +54,11 @@ void ledger_free(struct ledger *l)
         free_visit(CONTAINER_OF(node, struct visit, node));
     }
     map_fini(&l->visits);
-    free_entries(&l->channels);
-    free_entries(&l->users);
-    free_entries(&l->roles);
+    names_fini(&l->channels);
+    names_fini(&l->users);
+    names_fini(&l->roles);
     pthread_mutex_destroy(&l->lock);
     free(l);
-}
-
-/* --- names that are counted ------------------------------------------------------------------------- */
-
-static struct entry *find_entry(const struct map *m, struct span name)
-{
-    struct map_node *node = map_first(m, hash_bytes(0, name));
-    for (; node; node = map_next(node)) {
-        struct entry *e = CONTAINER_OF(node, struct entry, node);
-        if (span_eq(span_of(e->name, e->len), name))
-            return e;
-    }
-    return NULL;
-}
-
-static void add_entry(struct map *m, struct span name)
-{
-    struct entry *e = find_entry(m, name);
-    if (!e) {
-        e = mem_zero(sizeof *e + name.len);
-        e->len = name.len;
-        memcpy(e->name, name.p, name.len);
-        map_add(m, &e->node, hash_bytes(0, name));
-    }
-    e->n++;
-}
-
-static void remove_entry(struct map *m, struct span name)
-{
-    struct entry *e = find_entry(m, name);
-    ENSURE(e != NULL);
-    if (--e->n > 0)
-        return;
-    map_remove(m, &e->node);
-    free(e);
 }
 
 /* --- visits ------------------------------------------------------------------------------------------ */
@@ -154,8 +101,8 @@ bool ledger_enter(struct ledger *l, uint64_t key, const struct ledger_visit *vis
         l->figures.n_ever[v->endpoint]++;
         l->figures.last_ms = visit->since_ms;
         if (v->user[0])
-            add_entry(&l->users, span_str(v->user));
-        add_entry(&l->roles, span_str(v->role[0] ? v->role : anonymous));
+            (void)names_add(&l->users, 0, span_str(v->user));
+        (void)names_add(&l->roles, 0, span_str(v->role[0] ? v->role : anonymous));
     }
     pthread_mutex_unlock(&l->lock);
     return ok;
@@ -168,8 +115,8 @@ void ledger_leave(struct ledger *l, uint64_t key)
     ENSURE(v != NULL);
     l->figures.n[v->endpoint]--;
     if (v->user[0])
-        remove_entry(&l->users, span_str(v->user));
-    remove_entry(&l->roles, span_str(v->role[0] ? v->role : anonymous));
+        (void)names_remove(&l->users, 0, span_str(v->user));
+    (void)names_remove(&l->roles, 0, span_str(v->role[0] ? v->role : anonymous));
     map_remove(&l->visits, &v->node);
     free_visit(v);
     pthread_mutex_unlock(&l->lock);
@@ -178,14 +125,14 @@ void ledger_leave(struct ledger *l, uint64_t key)
 void ledger_join(struct ledger *l, struct span channel)
 {
     pthread_mutex_lock(&l->lock);
-    add_entry(&l->channels, channel);
+    (void)names_add(&l->channels, 0, channel);
     pthread_mutex_unlock(&l->lock);
 }
 
 void ledger_part(struct ledger *l, struct span channel)
 {
     pthread_mutex_lock(&l->lock);
-    remove_entry(&l->channels, channel);
+    (void)names_remove(&l->channels, 0, channel);
     pthread_mutex_unlock(&l->lock);
 }
 
@@ -195,22 +142,21 @@ void ledger_read(struct ledger *l, struct ledger_figures *out)
 {
     pthread_mutex_lock(&l->lock);
     *out = l->figures;
-    out->n_users = l->users.n;
-    out->n_channels = l->channels.n;
+    out->n_users = l->users.map.n;
+    out->n_channels = l->channels.map.n;
     pthread_mutex_unlock(&l->lock);
 }
 
 void ledger_add_roles(struct ledger *l, struct buf *out)
 {
     struct map_walk walk = {0};
-    struct map_node *node;
+    const struct name *name;
     pthread_mutex_lock(&l->lock);
     buf_add_char(out, '{');
-    for (const char *before = ""; (node = map_walk(&l->roles, &walk)); before = ",") {
-        const struct entry *e = CONTAINER_OF(node, struct entry, node);
+    for (const char *before = ""; (name = names_next(&l->roles, &walk)); before = ",") {
         buf_add_str(out, before);
-        json_quote(out, span_of(e->name, e->len));
-        buf_addf(out, ":%u", e->n);
+        json_quote(out, name_text(name));
+        buf_addf(out, ":%u", name->n);
     }
     buf_add_char(out, '}');
     pthread_mutex_unlock(&l->lock);
@@ -219,15 +165,14 @@ void ledger_add_roles(struct ledger *l, struct buf *out)
 void ledger_add_channels(struct ledger *l, struct buf *out)
 {
     struct map_walk walk = {0};
-    struct map_node *node;
+    const struct name *name;
     pthread_mutex_lock(&l->lock);
     buf_add_char(out, '[');
-    for (const char *before = "{\"channel\":"; (node = map_walk(&l->channels, &walk));
+    for (const char *before = "{\"channel\":"; (name = names_next(&l->channels, &walk));
          before = ",{\"channel\":") {
-        const struct entry *h = CONTAINER_OF(node, struct entry, node);
         buf_add_str(out, before);
-        json_quote(out, span_of(h->name, h->len));
-        buf_addf(out, ",\"client_count\":%u}", h->n);
+        json_quote(out, name_text(name));
+        buf_addf(out, ",\"client_count\":%u}", name->n);
     }
     buf_add_char(out, ']');
     pthread_mutex_unlock(&l->lock);

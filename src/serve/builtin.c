@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/names.h"
 #include "base/text.h"
 #include "gateway/tally.h"
 #include "serve/api.h"
@@ -480,7 +481,7 @@ static uint32_t sum_items(const struct call *call)
 /* The workers' lists as one, each item once. */
 static void add_list(struct buf *out, const struct call *call)
 {
-    size_t from = out->len;
+    struct names seen = {0};
     for (uint32_t i = 0; i < call->n_items; i++) {
         struct span list =
             call->items[i].frame ? frame_text(call->items[i].frame) : span_of(NULL, 0);
@@ -490,11 +491,11 @@ static void add_list(struct buf *out, const struct call *call)
                 n += list.p[n] == '\\' ? 2 : 1;
             struct span item = span_of(list.p, n + 1);
             list = span_from(list, n + 2);
-            if (out->len > from && memmem(out->p + from, out->len - from, item.p, item.len))
-                continue;
-            buf_addf(out, "%s%.*s", out->len > from ? "," : "", SPAN(item));
+            if (names_add(&seen, 0, item) == 1)
+                buf_addf(out, "%s%.*s", seen.map.n > 1 ? "," : "", SPAN(item));
         }
     }
+    names_fini(&seen);
 }
 
 static void begin_reply(struct act *a, bool is_success)
@@ -546,13 +547,13 @@ static void gather_disconnect(struct act *a, const struct call *call)
 static void gather_stats(struct act *a, const struct call *call)
 {
     struct json metrics;
-    struct json_field fields[] = {{"active_users", {0}}, {"channels", {0}}};
+    struct json_field fields[] = {{"active_users", {0}}, {"channels", {0}}, {"home_channels", {0}}};
     bool ok = json_parse_fields(buf_span(&a->metrics), &metrics, fields, COUNT_OF(fields));
     ENSURE(ok);
     buf_addf(&a->reply,
         "{\"status\":\"success\",\"data\":{\"status\":\"active\",\"connected_users\":%.*s,"
         "\"total_channels\":%.*s,\"active_channels\":%.*s,\"server\":",
-        SPAN(fields[0].value.raw), SPAN(fields[1].value.raw), SPAN(fields[1].value.raw));
+        SPAN(fields[0].value.raw), SPAN(fields[1].value.raw), SPAN(fields[2].value.raw));
     buf_add_span(&a->reply, buf_span(&a->metrics));
     buf_add_str(&a->reply, ",\"users\":[");
     add_list(&a->reply, call);

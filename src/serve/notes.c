@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "base/names.h"
 #include "gateway/tally.h"
 #include "serve/bridge.h"
 #include "serve/session.h"
@@ -149,27 +150,23 @@ static struct span owner_of(const struct serve *s, uint32_t session)
     return note ? span_of(note->text, note->len) : hub_user(s->hub, session);
 }
 
-static bool has_item(const struct buf *list, size_t from, struct span item)
-{
-    return list->len > from && item.len &&
-           memmem(list->p + from, list->len - from, item.p, item.len) != NULL;
-}
+/* Strings with commas between them, each once. */
+struct item_list {
+    struct buf *out;
+    struct names seen;
+};
 
-/* "item", once. */
-static void add_item(struct buf *out, size_t from, struct span text)
+static void add_item(struct item_list *f, struct span text)
 {
-    struct buf quoted = {0};
-    json_quote(&quoted, text);
-    if (!has_item(out, from, buf_span(&quoted))) {
-        if (out->len > from)
-            buf_add_char(out, ',');
-        buf_add_span(out, buf_span(&quoted));
-    }
-    buf_fini(&quoted);
+    if (names_add(&f->seen, 0, text) > 1)
+        return;
+    if (f->seen.map.n > 1)
+        buf_add_char(f->out, ',');
+    json_quote(f->out, text);
 }
 
 static uint32_t visit(
-    struct serve *s, struct session *session, const struct scan *scan, struct buf *out, size_t from)
+    struct serve *s, struct session *session, const struct scan *scan, struct item_list *f)
 {
     struct span owner = owner_of(s, session->index);
     struct span name;
@@ -178,11 +175,11 @@ static uint32_t visit(
     switch (scan->kind) {
     case SCAN_USERS:
         if (owner.len)
-            add_item(out, from, owner);
+            add_item(f, owner);
         return owner.len > 0;
     case SCAN_CHANNELS:
         while (is_theirs && hub_next_channel(s->hub, session->index, &at, &name))
-            add_item(out, from, name);
+            add_item(f, name);
         return is_theirs;
     case SCAN_IS_IN:
         return is_theirs &&
@@ -203,16 +200,17 @@ static uint32_t visit(
 
 uint32_t notes_scan(struct serve *s, const struct scan *scan, struct buf *out)
 {
-    size_t from = out->len;
+    struct item_list found = {.out = out};
     uint32_t n = 0;
     for (uint32_t p = 0; p < s->sessions.n_pieces; p++) {
         const struct slab_piece *piece = &s->sessions.pieces[p];
         for (uint32_t i = 0; piece->live && i < SLAB_PIECE; i++) {
             struct session *session = session_at(s, p << SLAB_SHIFT | i);
             if (session->state == SESSION_OPEN && session->app == scan->app)
-                n += visit(s, session, scan, out, from);
+                n += visit(s, session, scan, &found);
         }
     }
+    names_fini(&found.seen);
     return n;
 }
 
