@@ -212,11 +212,12 @@ static bool read_publish(void *ctx, const struct pairs *p, struct err *err)
     return group_read_list(&group, p, ctx, read_publish_item, err);
 }
 
-/* What relay and echo are short for. */
-static void add_relay(struct action *a, bool is_echo)
+/* What relay and echo are short for; field is the body's that names the type. */
+static void add_relay(struct action *a, bool is_echo, const char *field)
 {
     static const char *const channels[] = {"{body.channel}", "private-user-{user.id}"};
     struct publish *p = add_publish(a);
+    struct buf data = {0};
     struct err err;
     bool ok = true;
     for (size_t i = is_echo; i < COUNT_OF(channels); i++) {
@@ -224,12 +225,29 @@ static void add_relay(struct action *a, bool is_echo)
         ok &= name_compile(&p->channels[p->n_channels++], span_str(channels[i]), &err);
     }
     ok &= name_compile(&p->event, span_str("message"), &err);
-    ok &= template_compile(&p->data,
-        span_str("{\"type\":\"{body.message_type}\",\"payload\":\"{body.payload}\","
-                 "\"user_id\":\"{user.id}\",\"timestamp\":\"{now}\","
-                 "\"request_id\":\"{request_id}\"}"),
-        &err);
-    ENSURE(ok);
+    buf_addf(&data,
+        "{\"type\":\"{body.%s}\",\"payload\":\"{body.payload}\",\"user_id\":\"{user.id}\","
+        "\"timestamp\":\"{now}\",\"request_id\":\"{request_id}\"}",
+        field);
+    ok &= template_compile(&p->data, buf_span(&data), &err);
+    ENSURE(ok); // dispatch_field has looked at the name
+    buf_fini(&data);
+}
+
+/* Once the whole route is known: the field may stand behind the cases. */
+static void add_relays(struct route *r)
+{
+    struct dispatch *d = &r->dispatch;
+    const char *field = d->field ? d->field : "message_type";
+    if (r->action.builtin == BUILTIN_RELAY || r->action.builtin == BUILTIN_ECHO)
+        add_relay(&r->action, r->action.builtin == BUILTIN_ECHO, field);
+    for (size_t i = 0; i < d->n_cases; i++) {
+        struct action *a = &d->cases[i].action;
+        if (a->builtin == BUILTIN_RELAY || a->builtin == BUILTIN_ECHO)
+            add_relay(a, a->builtin == BUILTIN_ECHO, field);
+    }
+    if (d->field && d->otherwise != DISPATCH_REJECT)
+        add_relay(&d->fallback, d->otherwise == DISPATCH_ECHO, field);
 }
 
 /* --- upstreams ------------------------------------------------------------------------------------------- */
@@ -361,8 +379,6 @@ static bool read_builtin(void *ctx, const struct pairs *p, struct err *err)
     if (!read_word(p, words, BUILTINS, &i, err))
         return false;
     IN(ctx)->action->builtin = (enum builtin)i;
-    if (i == BUILTIN_RELAY || i == BUILTIN_ECHO)
-        add_relay(IN(ctx)->action, i == BUILTIN_ECHO);
     return true;
 }
 
@@ -447,7 +463,11 @@ static bool dispatch_cases(void *ctx, const struct pairs *of, struct err *err)
 
 static bool dispatch_field(void *ctx, const struct pairs *p, struct err *err)
 {
-    return pairs_text(p, &IN(ctx)->route->dispatch.field, err);
+    char **to = &IN(ctx)->route->dispatch.field;
+    if (!pairs_text(p, to, err))
+        return false;
+    size_t n = strspn(*to, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-");
+    return (n && !(*to)[n]) || pairs_refuse(p, err, "expected a name of letters, digits, _ and -");
 }
 
 static bool dispatch_default(void *ctx, const struct pairs *p, struct err *err)
@@ -469,8 +489,6 @@ static bool read_dispatch(void *ctx, const struct pairs *p, struct err *err)
     if (!group_read(&group, p->file, p->value, ctx, err))
         return false;
     d->fallback.who.is_user = true;
-    if (d->otherwise != DISPATCH_REJECT)
-        add_relay(&d->fallback, d->otherwise == DISPATCH_ECHO);
     return d->field || pairs_refuse(p, err, "field is missing");
 }
 
@@ -602,6 +620,8 @@ static const char *fault_of(const struct route *r)
         return "path is missing";
     if (r->auth != ROUTE_JWT && r->rate_limit)
         return "rate_limit.per_user needs auth: jwt";
+    if (r->has_reply && (r->status == 204 || r->status == 205))
+        return "a reply with status 204 or 205 has no body";
     if (a->builtin == BUILTIN_DEMO_PROGRESS && !a->demo.n_steps)
         return "builtin demo_progress needs demo.steps";
     if (a->builtin != BUILTIN_SERVER_METRICS)
@@ -630,6 +650,7 @@ static bool read_route(
         return false;
     if (!in.has_who)
         route->action.who = (struct who){.is_user = true, .is_anyone = route->auth != ROUTE_JWT};
+    add_relays(route);
     const char *fault = g->n_routes > ROUTES_MAX ? "there are more than 200" : fault_of(route);
     if (!fault)
         return true;

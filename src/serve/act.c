@@ -63,6 +63,26 @@ void act_list(struct serve *s, struct act *a)
     a->is_listed = true;
     a->refs++;
     list_append(&s->acts, &a->node);
+    map_add(&s->acts_by_id, &a->by_id, (uint32_t)a->id);
+}
+
+struct act *act_find(const struct serve *s, uint64_t id)
+{
+    struct map_node *node = map_first(&s->acts_by_id, (uint32_t)id);
+    for (; node; node = map_next(node)) {
+        struct act *a = CONTAINER_OF(node, struct act, by_id);
+        if (a->id == id)
+            return a;
+    }
+    return NULL;
+}
+
+void act_is_due(struct serve *s, struct act *a, uint32_t due_ms)
+{
+    a->due_ms = due_ms;
+    if (!s->has_due || (int32_t)(due_ms - s->due_ms) < 0)
+        s->due_ms = due_ms;
+    s->has_due = true;
 }
 
 void act_unlist(struct serve *s, struct act *a)
@@ -70,6 +90,7 @@ void act_unlist(struct serve *s, struct act *a)
     ENSURE(a->is_listed);
     a->is_listed = false;
     list_remove(&s->acts, &a->node);
+    map_remove(&s->acts_by_id, &a->by_id);
     act_drop(a);
 }
 

@@ -21,6 +21,7 @@ struct poll;
 
 struct act {
     struct list_node node; // in serve.acts, while is_listed
+    struct map_node by_id; // in serve.acts_by_id, likewise
     uint32_t refs;
     uint64_t id;
     struct config *config; // held
@@ -44,13 +45,17 @@ struct act {
     char origin[256];          // of the page that asks; "" = none
     bool is_listed, is_asking; // asking: an upstream owes an answer
     bool is_quiet;             // the socket is told of a failure only
-    uint32_t step, due_ms;     // of a demonstration; due_ms: of a poll that waits
+    uint32_t step, due_ms;     // of a demonstration; due_ms: of a poll that waits (act_is_due)
     struct poll *poll;         // poll.h; owned, NULL = it is none
 };
 
 struct act *act_new(struct serve *s, struct conn *c, const struct route *route);
 void act_drop(struct act *a); // NULL is fine
 void act_list(struct serve *s, struct act *a);
+struct act *act_find(const struct serve *s, uint64_t id); // of the listed ones, or NULL
+
+/* jobs_run is to look at it then. */
+void act_is_due(struct serve *s, struct act *a, uint32_t due_ms);
 void act_unlist(struct serve *s, struct act *a);
 
 /* --- replies; each is the reply in the making, sent by act_answer --- */
@@ -110,7 +115,9 @@ void act_answer(struct serve *s, struct conn *c, struct call *call);
 
 void jobs_receive(struct serve *s, struct exchange_answer *answer); // takes it
 void jobs_run(struct serve *s);                                     // steps that are due
-void jobs_sweep(struct serve *s); // server metrics, about eight times a second
+uint32_t jobs_wait_ms(const struct serve *s); // until then; UINT32_MAX = nothing is due ever
+void jobs_hurry(struct serve *s);             // polls are answered in the next turn
+void jobs_sweep(struct serve *s);             // server metrics, about eight times a second
 void jobs_free_all(struct serve *s);
 void jobs_use_config(struct serve *s); // another configuration is in use
 

@@ -144,8 +144,16 @@ static struct span find_cookie(struct span cookie, const char *name)
     return span_of(NULL, 0);
 }
 
+/* A browser sends cookies along whoever's page asks: such a page must be one that may. */
+static bool is_welcome(const struct gateway *g, const struct http_head *head)
+{
+    return !head->origin.p || gateway_allows_origin(g, head->origin) ||
+           http_is_same_host(head->origin, head->host);
+}
+
 /* The query, the header, the cookie, in this order; scratch may hold it. */
-static bool find_token(const struct http_head *head, struct buf *scratch, struct span *token)
+static bool find_token(
+    const struct gateway *g, const struct http_head *head, struct buf *scratch, struct span *token)
 {
     if (api_param(head->query, "token", scratch) && scratch->len) {
         *token = buf_span(scratch);
@@ -154,7 +162,7 @@ static bool find_token(const struct http_head *head, struct buf *scratch, struct
     if (gateway_bearer(head->authorization, token))
         return true;
     *token = find_cookie(head->cookie, "access_token");
-    return token->len > 0;
+    return token->len > 0 && is_welcome(g, head);
 }
 
 static enum jwt_result read_caller(struct arrival *a, const struct http_head *head, bool *is_given)
@@ -162,7 +170,7 @@ static enum jwt_result read_caller(struct arrival *a, const struct http_head *he
     struct buf scratch = {0};
     struct span token;
     enum jwt_result result = JWT_OK;
-    *is_given = a->endpoint != BRIDGE_NATIVE && find_token(head, &scratch, &token);
+    *is_given = a->endpoint != BRIDGE_NATIVE && find_token(a->gateway, head, &scratch, &token);
     if (*is_given)
         result = jwt_verify(&a->gateway->jwt, token, clock_wall_ms() / 1000, &a->caller);
     buf_fini(&scratch);
@@ -648,7 +656,8 @@ void bridge_forget(struct serve *s, struct session *session)
     struct span channel;
     uint32_t at = 0;
     while (hub_next_channel(s->hub, session->index, &at, &channel))
-        ledger_part(s->house->ledger, channel);
+        if (!bridge_is_joining(socket, channel)) // the home has let it in, and nobody was told
+            ledger_part(s->house->ledger, channel);
     ledger_leave(s->house->ledger, socket->key);
     bridge_drop_work(socket);
     free_socket(socket);

@@ -53,6 +53,10 @@ void bridge_resume(struct serve *s, struct session *session); // a wait is over
 void bridge_sweep(struct serve *s, struct session *session);
 void bridge_forget(struct serve *s, struct session *session); // it ends, and is in its channels yet
 
+/* The channel's home may have let it in already, but it has not been told: the ledger does not
+ * know of it. */
+bool bridge_is_joining(const struct bridge_socket *socket, struct span channel);
+
 /* It has been taken out of a channel. */
 void bridge_left(struct serve *s, struct session *session, struct span channel);
 

@@ -69,14 +69,23 @@ static void deny_by_rule(struct serve *s, const struct bridge_socket *socket, st
         deny(j, "Forbidden: the channel is not open to you");
 }
 
+static void disown(struct bridge_socket *socket)
+{
+    free(socket->own);
+    socket->own = NULL;
+}
+
 static void joined(struct serve *s, struct session *session, struct joining *j, bool is_new)
 {
     struct bridge_socket *socket = session->bridge;
+    bool is_own = socket->own && span_is(buf_span(&j->channel), socket->own);
     if (is_new)
         ledger_join(s->house->ledger, buf_span(&j->channel));
     if (!j->is_asked)
         return;
-    socket->n_joined += is_new;
+    socket->n_joined += is_new || is_own;
+    if (is_own)
+        disown(socket); // it has been asked for: from now on it is like any other
     if (!j->ok.len)
         snprintf(j->first, sizeof j->first, "%.*s", SPAN(name_now(j)));
     add_item(&j->ok, name_now(j));
@@ -242,13 +251,20 @@ void bridge_drop_work(struct bridge_socket *socket)
 
 /* --- leaving ---------------------------------------------------------------------------------------------- */
 
+bool bridge_is_joining(const struct bridge_socket *socket, struct span channel)
+{
+    const struct joining *j = socket->joining;
+    return j && j->is_trying && span_eq(buf_span(&j->channel), channel);
+}
+
 void bridge_left(struct serve *s, struct session *session, struct span channel)
 {
     struct bridge_socket *socket = session->bridge;
+    if (bridge_is_joining(socket, channel))
+        return; // it has left again before it was told
     ledger_part(s->house->ledger, channel);
     if (socket->own && span_is(channel, socket->own)) {
-        free(socket->own); // from now on it is like any other
-        socket->own = NULL;
+        disown(socket); // who asks for it again gets it like any other
     } else {
         socket->n_joined--;
     }

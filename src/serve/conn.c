@@ -215,10 +215,14 @@ void conn_send_frame(struct serve *s, struct conn *c, enum ws_kind kind, struct 
     conn_touch(s, c);
 }
 
-static uint32_t outbox_limit(const struct serve *s, const struct conn *c)
+/* Too much is pending.  Not where the answers of HTTP are: a peer gets the one that it has
+ * asked for, however long it is, and asks for no more before it has taken it (may_read). */
+static bool is_over_limit(const struct serve *s, const struct conn *c)
 {
-    return c->flags & CONN_ECHO ? s->config->debug.echo_outbox_bytes
-                                : s->config->limits.outbox_bytes;
+    if (c->state != CONN_STREAM)
+        return false;
+    return c->out.bytes > (c->flags & CONN_ECHO ? s->config->debug.echo_outbox_bytes
+                                                : s->config->limits.outbox_bytes);
 }
 
 void conn_flush(struct serve *s, struct conn *c)
@@ -239,7 +243,7 @@ void conn_flush(struct serve *s, struct conn *c)
         if ((size_t)n < next.len) {
             c->flags |= CONN_PENDING;
             outbox_settle(&s->outboxes, &c->out);
-            if (c->out.bytes > outbox_limit(s, c) && c->state != CONN_CLOSING)
+            if (is_over_limit(s, c))
                 conn_kill(s, c);
             return;
         }

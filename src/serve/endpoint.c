@@ -22,7 +22,7 @@ void endpoint_cors(const struct gateway *g, const char *origin, char *out, size_
     bool is_allowed = gateway_allows_origin(g, span_str(origin));
     snprintf(out, room, "%s%s%sVary: Origin\r\n%s",
         is_allowed ? "Access-Control-Allow-Origin: " : "", is_allowed ? origin : "",
-        is_allowed ? "\r\n" : "",
+        is_allowed ? "\r\nAccess-Control-Expose-Headers: Retry-After, WWW-Authenticate\r\n" : "",
         is_allowed && g->cors.has_credentials ? "Access-Control-Allow-Credentials: true\r\n" : "");
 }
 
@@ -122,9 +122,8 @@ static bool check_role(struct act *a, const struct action *action)
         a, 403, "%s", a->route->forbidden ? a->route->forbidden : "Insufficient permissions");
 }
 
-static bool check_rate(struct serve *s, struct act *a)
+static bool check_rate(struct serve *s, struct act *a, const struct route *r)
 {
-    const struct route *r = a->route;
     struct buf name = {0};
     if (!r->rate_limit)
         return true;
@@ -260,8 +259,8 @@ static bool read_socket(struct act *a, const struct http_head *head)
 
 /* --- which action --------------------------------------------------------------------------------------- */
 
-/* The case is that of another route: its action, and a body made for it. */
-static bool become(struct act *a, const struct dispatch_case *one)
+/* The case is that of another route: its action and its limits, and a body made for it. */
+static bool become(struct serve *s, struct act *a, const struct dispatch_case *one)
 {
     struct buf body = {0};
     const struct route *other = &a->gateway->routes[one->route];
@@ -270,13 +269,13 @@ static bool become(struct act *a, const struct dispatch_case *one)
         template_write(&one->body, &a->scene, &body);
     else
         buf_add_str(&body, "{}");
-    bool ok =
-        check_role(a, a->action) && take_body(a, buf_span(&body)) && check_fields(a, a->action);
+    bool ok = check_role(a, a->action) && check_rate(s, a, other) &&
+              take_body(a, buf_span(&body)) && check_fields(a, a->action);
     buf_fini(&body);
     return ok;
 }
 
-static bool choose(struct act *a)
+static bool choose(struct serve *s, struct act *a)
 {
     struct chosen chosen = route_choose(a->route, a->gateway->is_strict, &a->scene.body);
     if (!a->route->dispatch.field)
@@ -289,7 +288,7 @@ static bool choose(struct act *a)
     if (chosen.one && chosen.one->has_reply)
         a->reply_form = &chosen.one->reply;
     if (chosen.one && chosen.one->route >= 0)
-        return become(a, chosen.one);
+        return become(s, a, chosen.one);
     a->action = chosen.action;
     return true;
 }
@@ -320,6 +319,11 @@ static void set_scene(struct act *a, const struct http_head *head, struct span p
         if (span_eq(path, span_str(a->route->paths[i])))
             a->scene.route_path = span_str(a->route->paths[i]);
     copy_origin(head->origin, a->origin);
+}
+
+/* What its upstream is to see of the request. */
+static void keep_authorization(struct act *a, const struct http_head *head)
+{
     if (a->action->upstream.forwards_authorization)
         buf_add_span(&a->authorization, head->authorization);
 }
@@ -355,12 +359,14 @@ static bool act_once(struct serve *s, struct act *a)
 static bool carry_out(
     struct serve *s, struct act *a, const struct http_head *head, struct span body)
 {
-    if (!check_caller(a, head) || !check_role(a, a->action) || !check_rate(s, a) ||
+    if (!check_caller(a, head) || !check_role(a, a->action) || !check_rate(s, a, a->route) ||
         !read_body(a, head, body))
         return false;
     name_request(a);
-    return check_fields(a, a->action) && read_socket(a, head) && choose(a) && act_once(s, a) &&
-           run(s, a);
+    if (!check_fields(a, a->action) || !read_socket(a, head) || !choose(s, a))
+        return false;
+    keep_authorization(a, head);
+    return act_once(s, a) && run(s, a);
 }
 
 /* --- the door ------------------------------------------------------------------------------------------- */
@@ -406,12 +412,12 @@ void endpoint_message(struct serve *s, const struct endpoint_message *m)
 {
     struct act *a = act_new(s, NULL, m->route);
     caller_copy(&a->caller, m->caller);
-    a->socket = m->socket;
+    a->socket = a->except = m->socket;
     a->is_quiet = m->is_quiet;
-    bool ok = check_role(a, a->action) && check_rate(s, a) && take_body(a, m->body);
+    bool ok = check_role(a, a->action) && check_rate(s, a, a->route) && take_body(a, m->body);
     if (ok) {
         name_request(a);
-        ok = check_fields(a, a->action) && choose(a) && run(s, a);
+        ok = check_fields(a, a->action) && choose(s, a) && run(s, a);
     }
     if (!ok || !a->is_asking || a->action->upstream.is_async) {
         act_write_reply(a);

@@ -222,6 +222,14 @@ static void subscribe(struct serve *s, struct fallback *f, const struct viewer *
     buf_fini(&message);
 }
 
+/* Leeway is for clocks that differ: who came by it, keeps it. */
+static int64_t expiry_of(const struct viewer *v)
+{
+    if (!v->caller.is_known || v->caller.expires_s > clock_wall_ms() / 1000)
+        return v->caller.expires_s;
+    return v->caller.expires_s + v->gateway->jwt.leeway_s;
+}
+
 static void open_stream(
     struct serve *s, struct conn *c, const struct session_claim *claim, const struct viewer *v)
 {
@@ -234,6 +242,7 @@ static void open_stream(
         return;
     }
     size_t n = audience_line(AUDIENCE_STREAM, first, span_str(retry));
+    f->until_s = expiry_of(v);
     fallback_open_session(s, f, claim, span_of(first, n));
     if (f->session != SLAB_NONE)
         subscribe(s, f, v);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "serve/conn.h"
 #include "wire/sockjs.h"
@@ -578,7 +579,12 @@ void fallback_sweep(struct serve *s, struct fallback *f)
         beat(s, f);
     if (f->receiver & RECEIVER_PAUSED)
         sweep_pause(s, f);
-    if (f->session != SLAB_NONE)
+    if (f->session == SLAB_NONE)
+        return;
+    bool has_token = f->kind == FALLBACK_EVENTS && f->until_s;
+    if (has_token && clock_wall_ms() / 1000 >= f->until_s)
+        session_close(s, session_at(s, f->session), CLOSE_TOKEN_EXPIRED, 0);
+    else
         session_sweep(s, session_at(s, f->session));
 }
 

@@ -62,7 +62,10 @@ struct fallback {
     struct buf body;            // the answer to a poll; ENDED: the last words
     struct post *inbox, *early; // in order of arrival; in order of n
     uint32_t inbox_bytes;       // of both
-    uint64_t last_n;
+    union {
+        uint64_t last_n; // of the client's counters
+        int64_t until_s; // FALLBACK_EVENTS: wall time at which its token expires; 0 = it has none
+    };
 };
 
 static inline struct fallback *fallback_at(const struct serve *s, uint32_t index)

@@ -113,6 +113,13 @@ static bool fail_as_told(struct failure *f, const struct upstream_reply *r)
     return false;
 }
 
+/* Words or an object; what many say when there is none ("", false, null) is none. */
+static bool is_error(const struct json *error)
+{
+    return (error->kind == JSON_STRING && error->raw.len > 2) || error->kind == JSON_OBJECT ||
+           error->kind == JSON_ARRAY || error->kind == JSON_TRUE || error->kind == JSON_NUMBER;
+}
+
 /* 2xx and an object, or nothing at all. */
 static bool read_reply(struct act *a, const struct exchange_answer *answer,
     struct upstream_reply *r, struct failure *f)
@@ -138,9 +145,7 @@ static bool read_reply(struct act *a, const struct exchange_answer *answer,
     }
     *r =
         (struct upstream_reply){fields[0].value, fields[1].value, fields[2].value, fields[3].value};
-    if (r->error.kind == JSON_ABSENT || r->error.kind == JSON_NULL)
-        return true;
-    return fail_as_told(f, r);
+    return !is_error(&r->error) || fail_as_told(f, r);
 }
 
 enum { EVENTS_MAX = 100 };
@@ -291,19 +296,9 @@ static void conclude(struct serve *s, struct act *a, const struct exchange_answe
     fail(s, a, &f);
 }
 
-static struct act *find_act(const struct serve *s, uint64_t id)
-{
-    for (struct list_node *node = s->acts.first; node; node = node->next) {
-        struct act *a = CONTAINER_OF(node, struct act, node);
-        if (a->id == id)
-            return a;
-    }
-    return NULL;
-}
-
 void jobs_receive(struct serve *s, struct exchange_answer *answer)
 {
-    struct act *a = find_act(s, answer->id);
+    struct act *a = act_find(s, answer->id);
     if (a && a->is_asking) {
         a->is_asking = false;
         a->scene.now_ms = clock_wall_ms();
@@ -322,7 +317,7 @@ void jobs_receive(struct serve *s, struct exchange_answer *answer)
 
 void job_begin_demo(struct serve *s, struct act *a)
 {
-    a->due_ms = s->now_ms + a->action->demo.every_ms;
+    act_is_due(s, a, s->now_ms + a->action->demo.every_ms);
     act_list(s, a);
 }
 
@@ -341,21 +336,40 @@ static bool take_step(struct serve *s, struct act *a)
     return false;
 }
 
+/* All that wait are looked at, but only when one is due: thousands of polls cost nothing in
+ * between. */
 void jobs_run(struct serve *s)
 {
     struct list_node *next;
+    s->has_due = false;
     for (struct list_node *node = s->acts.first; node; node = next) {
         next = node->next;
         struct act *a = CONTAINER_OF(node, struct act, node);
-        if (s->drain.is_on)
-            poll_hurry(s, a);
-        if (a->is_asking || (int32_t)(s->now_ms - a->due_ms) < 0)
+        if (a->is_asking)
             continue;
-        if (a->poll)
+        if ((int32_t)(s->now_ms - a->due_ms) < 0)
+            act_is_due(s, a, a->due_ms);
+        else if (a->poll)
             call_settle(s, conn_at(s, a->conn)); // the wait is over: that unlists it
-        else if (!take_step(s, a))
+        else if (take_step(s, a))
+            act_is_due(s, a, a->due_ms);
+        else
             act_unlist(s, a);
     }
+}
+
+uint32_t jobs_wait_ms(const struct serve *s)
+{
+    if (!s->has_due)
+        return UINT32_MAX;
+    int32_t left = (int32_t)(s->due_ms - s->now_ms);
+    return left > 0 ? (uint32_t)left : 0;
+}
+
+void jobs_hurry(struct serve *s)
+{
+    for (struct list_node *node = s->acts.first; node; node = node->next)
+        poll_hurry(s, CONTAINER_OF(node, struct act, node));
 }
 
 /* --- numbers ------------------------------------------------------------------------------------------------- */
@@ -397,8 +411,7 @@ void jobs_use_config(struct serve *s)
 {
     const struct gateway *g = s->config->gateway;
     /* The rules may be others now: who waits asks again. */
-    for (struct list_node *node = s->acts.first; node; node = node->next)
-        poll_hurry(s, CONTAINER_OF(node, struct act, node));
+    jobs_hurry(s);
     s->numbers_ms = mem_array(s->numbers_ms, g ? g->n_routes + 1 : 1, sizeof *s->numbers_ms);
     for (size_t i = 0; g && i < g->n_routes; i++)
         s->numbers_ms[i] = s->now_ms - g->routes[i].action.every_ms;

@@ -221,7 +221,7 @@ bool poll_waits(struct serve *s, struct conn *c, struct call *call)
         s->drain.is_on || (c->flags & CONN_HANGUP))
         return false;
     p->is_waiting = p->has_waited = true;
-    a->due_ms = s->now_ms + p->wait_ms;
+    act_is_due(s, a, s->now_ms + p->wait_ms);
     act_list(s, a);
     ask(s, a, call);
     if (is_quiet(p, call)) // no answer was at hand
@@ -250,10 +250,10 @@ void poll_stop(struct serve *s, struct act *a)
     act_unlist(s, a);
 }
 
-void poll_hurry(const struct serve *s, struct act *a)
+void poll_hurry(struct serve *s, struct act *a)
 {
     if (a->poll && a->poll->is_waiting)
-        a->due_ms = s->now_ms;
+        act_is_due(s, a, s->now_ms);
 }
 
 /* --- the answer -------------------------------------------------------------------------------------- */

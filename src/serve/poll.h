@@ -40,6 +40,6 @@ bool poll_is_waiting(const struct call *call);
 void poll_stop(struct serve *s, struct act *a);
 
 /* Its end has come, or should: the next turn of jobs_run replies. */
-void poll_hurry(const struct serve *s, struct act *a);
+void poll_hurry(struct serve *s, struct act *a);
 
 #endif

@@ -123,8 +123,11 @@ void serve_wait(struct serve *s)
     /* Closing and resuming at the end of a turn may have left something to write. */
     if (s->n_again || s->n_touched || s->n_answered || hub_has_output(s->hub))
         timeout = 0;
-    else if (s->drain.is_on || s->n_early || s->acts.n)
+    else if (s->drain.is_on || s->n_early)
         timeout = STEP_MS;
+    uint32_t due_ms = jobs_wait_ms(s);
+    if (due_ms < (uint32_t)timeout)
+        timeout = (int)due_ms;
     loop_wait(&s->loop, timeout);
     update_time(s);
 }
@@ -227,6 +230,7 @@ static void begin_drain(struct serve *s, struct mail *mail)
     s->drain.is_on = true;
     s->drain.from_ms = s->now_ms;
     s->drain.window_ms = letter->window_ms;
+    jobs_hurry(s);
     s->drain.n_then = s->lists[CONN_STREAM].n + s->lists[CONN_RECEIVE].n;
     free(letter);
 }
@@ -411,7 +415,7 @@ void serve_timers(struct serve *s)
         drain(s);
     if (s->n_early)
         fallback_sweep_early(s);
-    if (s->acts.n)
+    if (!jobs_wait_ms(s))
         jobs_run(s);
     if (s->now_ms - s->swept_ms < SWEEP_MS)
         return;
@@ -545,6 +549,7 @@ static void free_one(struct serve *s)
     slab_fini(&s->sessions);
     slab_fini(&s->fallbacks);
     map_fini(&s->fallback_names);
+    map_fini(&s->acts_by_id);
     outbox_pool_fini(&s->outboxes);
     mailbox_fini(&s->mailbox);
     loop_fini(&s->loop);

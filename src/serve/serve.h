@@ -149,6 +149,9 @@ struct serve {
     struct map fallback_names;
     struct map notes; // notes.h
     struct list acts; // act.h: those with work left
+    struct map acts_by_id;
+    bool has_due;    // one of them waits for a time, the first for
+    uint32_t due_ms; // this one; it may have gone meanwhile
     uint64_t n_acts_ever, n_visits_ever;
     uint32_t *numbers_ms; // by route: when server metrics were last published
     struct list lists[CONN_STATES];

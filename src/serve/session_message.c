@@ -68,7 +68,7 @@ static void fail_subscribe(struct serve *s, struct session *session, struct span
     serve_count(s, COUNTER_SUBSCRIBE_REFUSED, 1);
     send_error(s, session, PUSHER_NO_CODE, why);
     out->len = 0;
-    pusher_add_subscription_error(out, clip(channel, GIVEN_BYTES), type, why, status);
+    pusher_add_subscription_error(out, channel, type, why, status); // whole: it names a channel
     hub_send(s->hub, session->index, buf_span(out));
 }
 

@@ -114,15 +114,29 @@ static void read_value(struct event *e, const struct json *data)
     }
 }
 
+/* What only the server says, of who a socket is: a publisher does not put it into its mouth. */
+static bool is_reserved(struct span type)
+{
+    static const char *const words[] = {"\"auth_success\"", "\"auth_error\"", "\"connected\"",
+        "\"connection_ack\"", "\"token_refreshed\"", "\"auth_status_response\""};
+    for (size_t i = 0; i < COUNT_OF(words); i++)
+        if (span_is(type, words[i]))
+            return true;
+    return memchr(type.p, '\\', type.len) != NULL; // escapes spell any of them
+}
+
 /* On a user's own channel everything is called "message"; its data says what it is. */
 static void read_type(struct event *e)
 {
+    static const char message[] = "\"message\"";
     struct json_field type = {"type", {0}};
-    if (!span_is(e->type, "\"message\"") || e->data.kind != JSON_OBJECT)
-        return;
-    json_fields(&e->data, &type, 1);
-    if (type.value.kind == JSON_STRING && type.value.raw.len > 2)
-        e->type = type.value.raw;
+    if (span_is(e->type, message) && e->data.kind == JSON_OBJECT) {
+        json_fields(&e->data, &type, 1);
+        if (type.value.kind == JSON_STRING && type.value.raw.len > 2)
+            e->type = type.value.raw;
+    }
+    if (is_reserved(e->type))
+        e->type = span_str(message);
 }
 
 static bool read_event(struct span text, struct event *e)

@@ -87,6 +87,28 @@ describe('an upstream', () => {
     assert.deepEqual(client.heard.filter(([channel]) => channel === 'room').map(([, event, data]) => [event, data]), [['e', { x: 1 }], ['f', 'text']]);
   });
 
+  test('a status without content stays without: the next answer is read as it is', async () => {
+    fresh(json({ reply: { mine: 1 }, status: 204 }));
+    const socket = net.connect(server.port, server.host);
+    let text = '';
+    socket.on('data', (bytes) => { text += bytes; });
+    const ask = `POST /sync HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${mint(student)}\r\nContent-Length: 2\r\n\r\n{}`;
+    socket.write(ask);
+    await until(() => text.includes('\r\n\r\n'), 'the first answer');
+    backend.answer = json({ value: 1 });
+    socket.write(ask);
+    await until(() => text.endsWith('}'), 'the second answer');
+    assert.match(text, /^HTTP\/1\.1 204 No Content\r\n(?:[^\r]+\r\n)+\r\nHTTP\/1\.1 200 OK\r\n/);
+    assert.doesNotMatch(text.slice(0, text.indexOf('HTTP/1.1 200')), /content-length|content-type/i);
+    socket.destroy();
+  });
+
+  for (const error of [false, '', null])
+    test(`an error that is none, ${JSON.stringify(error)}, is none`, async () => {
+      fresh(json({ error, value: 5 }));
+      assert.deepEqual((await call(server, student, 'POST', '/sync', {})).body.value, 5);
+    });
+
   test('may answer nothing', async () => {
     fresh((request, response) => { response.writeHead(204); response.end(); });
     assert.equal((await call(server, student, 'POST', '/sync', {})).status, 200);
@@ -196,6 +218,61 @@ describe('an upstream', () => {
   test('the metrics say what became of them', async () => {
     for (const name of ['answers', 'failures', 'timeouts', 'refused']) assert.ok(await count(server, name) > 0, name);
   });
+});
+
+test('a case has what its own upstream asks for, and the limits of the route that it is', async () => {
+  const { backend, server, stop } = await start({ more: `    - {name: few, path: /few, rate_limit: {per_user: 2, window_s: 600}, reply: {body: {few: true}}}
+    - name: cases
+      path: /cases
+      dispatch:
+        field: kind
+        cases:
+          far: {upstream: {url: "http://127.0.0.1:1/", forward: authorization}}
+          few: {route: few}
+        default: relay
+` });
+  const seen = await call(server, student, 'POST', '/cases', { kind: 'far' });
+  assert.equal(seen.status, 502);
+  const client = guideClient(server, student);
+  await connected(client);
+  await join(client, 'private-user-7');
+  assert.equal((await call(server, student, 'POST', '/cases', { kind: 'other', payload: { a: 1 } })).status, 200);
+  await until(() => client.heard.length === 1, 'the relay');
+  assert.equal(client.heard[0][2].type, 'other', 'the field that was configured names the type');
+  const statuses = [];
+  for (let i = 0; i < 3; i++) statuses.push((await call(server, student, 'POST', '/cases', { kind: 'few' })).status);
+  assert.deepEqual(statuses, [200, 200, 429]);
+  client.disconnect();
+  backend.close();
+  await stop();
+});
+
+test('the header goes to the upstream of a case', async () => {
+  const backend = await new Receiver().listen();
+  backend.answer = json({});
+  const server = await startGuide({ config: gatewayConfig(`  routes:
+    - name: cases
+      path: /cases
+      dispatch: {field: kind, cases: {far: {upstream: {url: "${backend.url}", forward: authorization}}, near: {upstream: {url: "${backend.url}"}}}}
+`) });
+  const token = mint(student);
+  for (const kind of ['far', 'near']) assert.equal((await call(server, token, 'POST', '/cases', { kind })).status, 200);
+  assert.deepEqual(backend.requests.map(({ headers }) => headers.authorization), [`Bearer ${token}`, undefined]);
+  await server.stop();
+  backend.close();
+});
+
+test('a long answer is given whole, however slowly it is taken', async () => {
+  const backend = await new Receiver().listen();
+  backend.answer = json({ reply: { text: 'x'.repeat(6000000) } });
+  const server = await startGuide({ config: gatewayConfig(`  routes:
+    - {name: long, path: /long, upstream: {url: "${backend.url}", reply_bytes: 10000000}}
+`) });
+  const answer = await fetch(`${server.url}/long`, { method: 'POST', headers: { authorization: `Bearer ${mint(student)}` } });
+  await until(async () => (await server.metrics()).sum('carillon_upstream_answers_total') === 1, 'the answer to be under way');
+  assert.equal((await answer.json()).text.length, 6000000);
+  await server.stop();
+  backend.close();
 });
 
 describe('an upstream that keeps failing', () => {

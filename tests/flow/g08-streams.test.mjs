@@ -48,6 +48,13 @@ for (const workers of [1, 4])
       watcher.disconnect();
     });
 
+    test('a stream ends with its token', async () => {
+      const answer = await fetch(`${server.url}/events/app-key?channels=private-user-7`, { headers: { authorization: `Bearer ${mint(student, { exp: Math.floor(Date.now() / 1000) + 2 })}` } });
+      assert.equal(answer.status, 200);
+      assert.match(await answer.text(), /subscription_succeeded/); // to its end
+      await until(async () => (await server.metrics()).sum('carillon_closes_total', { reason: 'token_expired' }) >= 1, 'the reason in the metrics');
+    });
+
     test('the answers to who may not', async () => {
       const bearer = (user, opts) => `Bearer ${mint(user, opts)}`;
       assert.deepEqual(await ask('private-user-7'), [401, 'Bearer', "channel 'private-user-7' needs a token in an Authorization header"]);

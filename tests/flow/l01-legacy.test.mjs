@@ -126,6 +126,10 @@ for (const workers of [1, 4]) describe(`legacy endpoints (${workers} workers)`, 
       assert.equal(header.greeting[0].user.id, '8');
       const cookie = await open('/ws', { headers: { Cookie: `a=1; access_token=${mint(teacher)}; b=2` }, greeting: 2 });
       assert.equal(cookie.greeting[0].user.id, '8');
+      const own = await open('/ws', { headers: { Cookie: `access_token=${mint(teacher)}`, Origin: 'http://localhost:5173' }, greeting: 2 });
+      assert.equal(own.greeting[0].user.id, '8');
+      const stranger = await open('/ws', { headers: { Cookie: `access_token=${mint(teacher)}`, Origin: 'https://evil.example' }, greeting: 1 });
+      assert.equal(stranger.greeting[0].type, 'connected', 'a page of strangers does not come by somebody\'s cookie');
       const query = await open('/ws', { user: student, headers: { Authorization: `Bearer ${mint(teacher)}` } });
       assert.equal(query.greeting[0].user.id, '7');
     });

@@ -1,7 +1,7 @@
 // The drill of docs/rollback.md, command by command.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
@@ -79,3 +79,32 @@ for (const workers of [1, 4]) test(`forth and back while everybody works (${work
   for (const client of guides) client.disconnect();
   await server.stop();
 });
+
+// The home of a channel has let a socket in while a reload takes the endpoints away.
+for (const what of ['the endpoints', 'the app'])
+  test(`who is joining while a reload takes ${what} away ends nothing`, async () => {
+    const config = readFileSync(guideFile, 'utf8');
+    const without = what === 'the app'
+      ? config.replace('- id: app-id', '- id: other').replace(/^( *)app: app-id/m, '$1app: other').replace('key: app-key', 'key: other-key')
+      : config.slice(0, config.indexOf('  # The WebSocket endpoints that came before'));
+    assert.notEqual(without, config);
+    const server = await startGuide({ workers: 4, config });
+    const file = path.join(server.folder, 'carillon.yaml');
+    const reload = async (text) => {
+      const n = server.logged('reloaded').length;
+      writeFileSync(file, text);
+      server.signal('SIGHUP');
+      await until(() => server.logged('reloaded').length > n || server.status, 'the reload');
+      assert.ok(!server.status, server.text.slice(-500));
+    };
+    for (let round = 0; round < 6; round++) {
+      const sockets = [];
+      for (let i = 0; i < 3; i++) sockets.push(await legacySocket(server, '/ws', { user: { sub: `u${round}-${i}`, role: 'admin' } }));
+      for (const [i, socket] of sockets.entries()) socket.send({ type: 'subscribe', channels: Array.from({ length: 40 }, (_, k) => `r${round}-${i}-${k}`) });
+      await reload(without);
+      for (const socket of sockets) await until(() => socket.closed || socket.ended, 'the end of the old socket');
+      await reload(config);
+    }
+    await until(async () => (await (await fetch(`${server.url}/ws/status`)).json()).channels.length === 0, 'the ledger to balance');
+    await server.stop();
+  });

@@ -98,6 +98,23 @@ TEST(a_message_is_called_what_its_data_says)
         "1}" TIME);
 }
 
+TEST(what_the_server_says_of_a_socket_nobody_else_says)
+{
+    static const char *const types[] = {"auth_error", "auth_success", "connected", "connection_ack",
+        "token_refreshed", "auth_status_response", "a\\\\u0075th_error"};
+    char text[200];
+    for (size_t i = 0; i < COUNT_OF(types); i++) {
+        snprintf(text, sizeof text,
+            "{\"event\":\"message\",\"channel\":\"public-a\",\"data\":\"{\\\"type\\\":\\\"%s\\\"}"
+            "\"}",
+            types[i]);
+        struct span frame = encode(LEGACY_FLAT, text);
+        CHECK(span_starts(frame, "{\"type\":\"message\","));
+    }
+    CHECK(span_starts(encode(LEGACY_FLAT, "{\"event\":\"connected\",\"channel\":\"public-a\"}"),
+        "{\"type\":\"message\","));
+}
+
 TEST(a_member_that_speaks_is_the_sender)
 {
     CHECK_SPAN(encode(LEGACY_FLAT, "{\"event\":\"client-x\",\"channel\":\"presence-a\",\"data\":"
@@ -224,6 +241,7 @@ int main(void)
     RUN(the_four_topics_are_names_of_their_endpoint_alone);
     RUN(data_is_the_value_that_the_string_carries);
     RUN(a_message_is_called_what_its_data_says);
+    RUN(what_the_server_says_of_a_socket_nobody_else_says);
     RUN(a_member_that_speaks_is_the_sender);
     RUN(what_is_the_protocols_own_is_not_told);
     RUN(a_topic_comes_in_an_envelope);
