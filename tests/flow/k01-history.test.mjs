@@ -318,6 +318,24 @@ for (const [topic, text] of [['history', opts.config], ['history, stored behind'
     assert.deepEqual([heard, positions.get('cache-keep-a').offset], [[[2, 2], [3, 3]], 3]);
   });
 
+  test('a cached event named as clients name theirs: the next one is counted', async () => {
+    const api = apiClient(server(), { app });
+    await api.trigger('cache-keep-c', 'client-x', { n: 1 });
+    const client = pusherClient(server(), { app });
+    ctx.defer(() => client.disconnect());
+    const { positions } = withRecovery(client);
+    const heard = [];
+    client.connection.bind('message', ({ event, data }) => { if (event === 'client-x' || event === 'e') heard.push([data.n, positions.get('cache-keep-c').offset]); });
+    await subscribed(client, 'cache-keep-c');
+    await publish('cache-keep-c', 2, 3);
+    await until(() => heard.length === 3, 'the kept one and two more');
+    client.connection.disconnect();
+    await publish('cache-keep-c', 4);
+    client.connection.connect();
+    await until(() => heard.some(([n]) => n === 4), 'the one that was missed');
+    assert.deepEqual(heard, [[1, 1], [2, 2], [3, 3], [4, 4]]);
+  });
+
   test('a checkpoint every 256 events, and none for client events', async () => {
     const one = pusherClient(server(), { app });
     const two = pusherClient(server(), { app });

@@ -26,6 +26,7 @@ export function withRecovery(pusher, { rewind } = {}) {
       else cached.delete(channel);
       if (recovery.recovered !== undefined) log.push([channel, recovery.recovered ? 'recovered' : 'discontinuity', recovery]);
     } else if (event === 'pusher_internal:position') {
+      cached.delete(channel); // the kept event may have a name that is not counted
       positions.set(channel, { ...data });
       log.push([channel, 'position', data]);
     } else if (positions.has(channel) && !/^(pusher:|pusher_internal:|client-)/.test(event) && !cached.delete(channel)) {

@@ -193,6 +193,8 @@ export function recover(
       return ['carillon:discontinuity', { reason, oldest, newest }];
     }
     if (event === 'pusher_internal:position') {
+      // A cached event whose name is not counted has not taken the mark away.
+      cached.delete(channel);
       moveTo(channel, data as Position);
       return null;
     }

@@ -23,6 +23,22 @@ test('the event that a cache channel keeps has its number already', async () => 
   expect(service.position('news')).toEqual({ epoch: 'e1', offset: 8 });
 });
 
+test('the event that a cache channel keeps may be named as clients name theirs: the next one counts', async () => {
+  const { service, server, subscribed } = setUp({ recovery: true });
+  server.recovery = () => ({ epoch: 'e1', offset: 1, cached: true });
+  const heard: unknown[] = [];
+  for (const event of ['client-x', 'e']) service.bind('news', event, (data) => heard.push(data));
+  await subscribed('news');
+  server.publish('news', 'client-x', 'kept');
+  server.publish('news', 'pusher_internal:position', { epoch: 'e1', offset: 1 });
+  server.publish('news', 'e', 2);
+  server.publish('news', 'e', 3);
+  expect(service.position('news')).toEqual({ epoch: 'e1', offset: 3 });
+  server.socket.close();
+  await waitFor(() => expect(server.asked).toEqual([{}, { epoch: 'e1', offset: 3 }]));
+  expect(heard).toEqual(['kept', 2, 3]);
+});
+
 test('a drop: the position of before goes along, and what was missed is counted', async () => {
   const { service, server, subscribed } = setUp({ recovery: true });
   server.recovery = () => ({ epoch: 'e1', offset: 7 });
