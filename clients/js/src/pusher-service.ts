@@ -129,8 +129,8 @@ export class PusherService {
     this.tokens.start();
   }
 
-  /* Ends the session, as on logout.  Handles (and so mounted hooks) stay, and are subscribed again
-   * by the next initialize. */
+  /* Ends the session, as on logout: positions are forgotten, those of recovery.persist, too.
+   * Handles (and so mounted hooks) stay, and are subscribed again by the next initialize. */
   disconnect(): void {
     const { session } = this;
     if (!session) return;
@@ -139,8 +139,9 @@ export class PusherService {
     session.authorizer.detach();
     this.registry.detach();
     this.monitor.detach();
-    session.recovery?.end();
     session.pusher.disconnect();
+    session.recovery?.forget();
+    session.recovery?.end();
     const at = session.Class.instances.indexOf(session.pusher);
     if (at >= 0) session.Class.instances.splice(at, 1);
   }

@@ -28,6 +28,7 @@ export interface Discontinuity {
 export interface PositionStorage {
   getItem(key: string): string | null;
   setItem(key: string, value: string): void;
+  removeItem?(key: string): void;
 }
 
 export interface PersistOptions {
@@ -64,7 +65,9 @@ export interface RecoverablePusher {
 export interface RecoveryHandle {
   /* Where the channel is; null when its events are not counted. */
   position(channel: string): Position | null;
-  /* Keeps what is to be kept, for the last time. */
+  /* As on logout: where all channels are, and what is kept of it for other pages. */
+  forget(): void;
+  /* The instance is done with: keeps what is to be kept, for the last time. */
   end(): void;
 }
 
@@ -88,6 +91,7 @@ interface Shelf {
   read(): Map<string, Position>;
   /* Soon, and when the page goes; of is asked then. */
   keep(of: () => Map<string, Position>): void;
+  clear(): void;
   end(): void;
 }
 
@@ -106,7 +110,9 @@ function makeShelf(appKey: string, { storage, user }: PersistOptions): Shelf {
     const entries = [...pending()].map(([name, at]) => [name, at.epoch, at.offset]);
     pending = null;
     try {
-      store().setItem(key, JSON.stringify(entries));
+      const shelf = store();
+      if (!entries.length && shelf.removeItem) shelf.removeItem(key);
+      else shelf.setItem(key, JSON.stringify(entries));
     } catch {
       // Then the next page begins anew.
     }
@@ -128,6 +134,10 @@ function makeShelf(appKey: string, { storage, user }: PersistOptions): Shelf {
     keep: (of) => {
       pending = of;
       timer ??= setTimeout(write, KEEP_MS);
+    },
+    clear: () => {
+      pending = () => new Map();
+      write();
     },
     end: () => {
       write();
@@ -217,6 +227,12 @@ export function recover(
     position: (channel) => {
       const position = positions.get(channel);
       return position ? { ...position } : null;
+    },
+    forget: () => {
+      positions.clear();
+      left.clear();
+      cached.clear();
+      shelf?.clear();
     },
     end: () => shelf?.end(),
   };

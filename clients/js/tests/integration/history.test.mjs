@@ -132,7 +132,7 @@ for (const transport of ['ws', 'xhr_streaming', 'xhr_polling'])
       assert.equal(new Set(seen.latest.events.map(({ id }) => id)).size, 7);
     });
 
-    test('a page that is loaded again gets what came meanwhile, another user does not', async () => {
+    test('a page that is loaded again gets what came meanwhile; another user, and the same one after logging out, do not', async () => {
       const kept = new Map();
       const storage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value) };
       const open = async (user) => {
@@ -144,13 +144,19 @@ for (const transport of ['ws', 'xhr_streaming', 'xhr_polling'])
       };
       const first = await open(users.student);
       await publish('public-reload', 1, 2);
-      await until(() => first.heard.length === 2, 'the first events');
-      first.service.disconnect();
+      await until(() => first.heard.length === 2 && [...kept.values()][0]?.endsWith(',2]]'), 'the first events, and word of them in the storage');
+      first.service.pusher.disconnect();
       await publish('public-reload', 3, 5);
       const [again, other] = [await open(users.student), await open(users.teacher)];
       await publish('public-reload', 6, 6);
       await until(() => again.heard.includes(6) && other.heard.includes(6), 'the last event');
       assert.deepEqual([again.heard, other.heard], [[3, 4, 5, 6], [6]]);
+      again.service.disconnect();
+      await publish('public-reload', 7, 7);
+      const anew = await open(users.student);
+      await publish('public-reload', 8, 8);
+      await until(() => anew.heard.includes(8), 'the last event');
+      assert.deepEqual(anew.heard, [8]);
     });
 
     test('a history that is purged begins anew', async () => {

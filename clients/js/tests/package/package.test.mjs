@@ -71,16 +71,18 @@ test('recovery as a plain script wraps what it is given', () => {
     const storage = { getItem: (name) => kept.get(name) ?? null, setItem: (name, value) => kept.set(name, value) };
     const other = () => ({ key: 'k', send_event: (event, data) => sent.push([event, data]), connection: { emit() {} }, channel() {} });
     const [one, two] = [other(), other()];
-    const { end } = carillonRecovery(one, { persist: { storage, user: 'u' } });
+    const { end, forget } = carillonRecovery(one, { persist: { storage, user: 'u' } });
     one.connection.emit('message', { event: 'pusher_internal:position', channel: 'd', data: { epoch: 'e', offset: 7 } });
     end();
     carillonRecovery(two, { persist: { storage, user: 'u' } });
     two.send_event('pusher:subscribe', { channel: 'd' });
-    console.log(JSON.stringify([sent, heard, position('c')]));`;
+    forget();
+    console.log(JSON.stringify([sent, heard, position('c'), [...kept.values()]]));`;
   assert.deepEqual(JSON.parse(node('-e', text)), [
     [['pusher:subscribe', { channel: 'c', recovery: {} }], ['pusher:subscribe', { channel: 'd', recovery: { epoch: 'e', offset: 7 } }]],
     ['pusher_internal:subscription_succeeded', ['carillon:recovered', { replay: 1 }], 'x'],
     { epoch: 'e', offset: 5 },
+    ['[]'],
   ]);
 });
 

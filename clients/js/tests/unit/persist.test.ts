@@ -13,6 +13,9 @@ class Shelf implements PositionStorage {
     this.writes += 1;
     this.items.set(key, value);
   }
+  removeItem(key: string): void {
+    this.items.delete(key);
+  }
 }
 
 /* A page of this user, connected to a server where the stream is at e1:4. */
@@ -79,21 +82,54 @@ test('who leaves a channel leaves nothing of it', async () => {
   expect([...storage.items.values()]).toEqual(['[["news","e1",4]]']);
 });
 
-test('disconnect keeps them, and the page is listened to no more', async () => {
+test('disconnect, as on logout, forgets: what is kept, and what is about to be', async () => {
   const storage = new Shelf();
-  const { service } = await open(storage);
-  service.disconnect();
+  const one = await open(storage);
+  hide();
   expect([...storage.items.values()]).toEqual(['[["news","e1",4]]']);
+  one.server.publish('news', 'e', 1);
+  one.service.disconnect();
+  expect(storage.items.size).toBe(0);
   const { writes } = storage;
   hide();
   expect(storage.writes).toBe(writes);
+  one.service.initialize();
+  await one.subscribed('news');
+  expect(one.server.asked).toEqual([{}, {}]);
+  expect((await open(storage)).server.asked).toEqual([{}]);
+});
+
+test('logging out forgets of the one who was there when it connected, also where storages can only set', async () => {
+  const items = new Map<string, string>();
+  const storage = { getItem: (key: string) => items.get(key) ?? null, setItem: (key: string, value: string) => void items.set(key, value) };
+  await open(storage, 'bob');
+  hide();
+  let user: string | null = 'ann';
+  const { service } = await open(storage, () => user);
+  hide();
+  user = null;
+  service.disconnect();
+  expect([...items.values()].sort()).toEqual(['[["news","e1",4]]', '[]']);
+  expect((await open(storage, 'bob')).server.asked).toEqual([{ epoch: 'e1', offset: 4 }]);
+});
+
+test('a pause of the connection is no logout', async () => {
+  const storage = new Shelf();
+  const { service, server, subscribed } = await open(storage);
+  server.publish('news', 'e', 1);
+  service.pusher?.disconnect();
+  hide();
+  expect([...storage.items.values()]).toEqual(['[["news","e1",5]]']);
+  service.reconnect();
+  await subscribed('news');
+  expect(server.asked).toEqual([{}, { epoch: 'e1', offset: 5 }]);
 });
 
 const fails = (): never => { throw new DOMException('denied', 'SecurityError'); };
 const broken: Array<[string, PersistOptions['storage']]> = [
   ['cannot be named', fails],
   ['cannot be read', { getItem: fails, setItem: () => undefined }],
-  ['cannot be written', { getItem: () => null, setItem: fails }],
+  ['cannot be written', { getItem: () => null, setItem: fails, removeItem: fails }],
   ...['', 'nonsense', '{}', '7', 'null', '[7]', '[null]', '[["news"]]', '[["news",1,2]]', '[["news","e1",-1]]', '[["news","e1",1.5]]', '[["news","e1","3"]]', '[["news","e1",1e300]]']
     .map((text): [string, PersistOptions['storage']] => [`holds ${text || 'nothing'}`, { getItem: () => text, setItem: () => undefined }]),
 ];
