@@ -3,6 +3,7 @@
 import { useCallback, useEffect } from 'react';
 import type {
   ChannelSnapshot,
+  Discontinuity,
   EventCallback,
   KnownChannel,
   KnownEvent,
@@ -21,6 +22,9 @@ export type ChannelError = NonNullable<ChannelSnapshot['error']>;
 export interface PusherChannelOptions {
   /* Once for each error that status shows. */
   onError?: (error: ChannelError) => void;
+  /* With the service's option recovery: events are missing and will not come, so what the page
+   * shows is to be loaded again.  Once for each time that continuity is lost. */
+  onDiscontinuity?: (gap: Discontinuity) => void;
 }
 
 export interface PusherChannelResult extends ChannelSnapshot {
@@ -76,7 +80,8 @@ export function usePusherChannel(
     EventCallback | undefined
   >;
   const options = (one ? optionsOfOne : callbackOrOptions) as PusherChannelOptions | undefined;
-  const latest = useLatest({ handlers, onError: options?.onError });
+  const { onError, onDiscontinuity } = options ?? {};
+  const latest = useLatest({ handlers, onError, onDiscontinuity });
   // Names, not functions, decide whether anything has to be bound again.
   const events = JSON.stringify(Object.keys(handlers).sort());
 
@@ -92,6 +97,9 @@ export function usePusherChannel(
     const handle = service.retain(channel);
     for (const event of JSON.parse(events) as string[])
       handle.bind(event, (data, metadata) => latest.current.handlers[event]?.(data, metadata));
+    handle.bind<Discontinuity>('carillon:discontinuity', (gap) =>
+      latest.current.onDiscontinuity?.(gap),
+    );
     checkError();
     return () => {
       unwatch();

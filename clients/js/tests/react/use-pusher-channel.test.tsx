@@ -234,6 +234,50 @@ test('a callback that throws breaks neither the page nor the other listener', as
   expect([page.text(), heard, faults.length]).toEqual(['heresubscribed', [1], 1]);
 });
 
+test('onDiscontinuity: a gap is told to who has asked, once each, to the callback of now', async () => {
+  const { service, server } = setUp({ recovery: true });
+  server.recovery = () => ({ epoch: 'e1', offset: 1 });
+  const told: unknown[] = [];
+  function Careful({ n }: { n: number }) {
+    return usePusherChannel('news', 'e', () => undefined, { onDiscontinuity: (gap) => told.push([n, gap]) }).status;
+  }
+  const page = makePage({ service, strict: true });
+  await page.render(<><Careful n={1} /><Listener heard={[]} /></>);
+  await eventually(() => expect(page.text()).toBe('subscribedsubscribed'));
+  await page.render(<><Careful n={2} /><Listener heard={[]} /></>);
+  expect(told).toEqual([]);
+  const gap = { reason: 'expired', oldest: 40, newest: 50 };
+  server.recovery = () => ({ epoch: 'e1', offset: 50, recovered: false, ...gap });
+  await acting(() => server.socket.close());
+  await eventually(() => expect(told).toEqual([[2, gap]]));
+  server.recovery = () => ({ epoch: 'e1', offset: 50, recovered: true, replay: 0 });
+  await acting(() => server.socket.close());
+  await eventually(() => expect(server.asked).toHaveLength(3));
+  await eventually(() => expect(page.text()).toBe('subscribedsubscribed'));
+  expect(told).toEqual([[2, gap]]);
+  expect(server.log).toEqual(['SUB news', 'SUB news', 'SUB news']);
+});
+
+test('onDiscontinuity beside a map of events, and of a channel that is left nobody hears', async () => {
+  const { service, server } = setUp({ recovery: true });
+  server.recovery = () => ({ epoch: 'e1', offset: 1 });
+  const told: unknown[] = [];
+  function Mapped({ channel }: { channel: string | null }) {
+    return usePusherChannel(channel, { e: () => undefined }, { onDiscontinuity: ({ reason }) => told.push(reason) }).status;
+  }
+  const page = makePage({ service });
+  await page.render(<><Mapped channel="news" /><Listener heard={[]} /></>);
+  await eventually(() => expect(page.text()).toBe('subscribedsubscribed'));
+  server.recovery = () => ({ epoch: 'e2', offset: 0, recovered: false, reason: 'epoch_changed' });
+  await acting(() => server.socket.close());
+  await eventually(() => expect(told).toEqual(['epoch_changed']));
+  await page.render(<><Mapped channel={null} /><Listener heard={[]} /></>);
+  await acting(() => server.socket.close());
+  await eventually(() => expect(server.asked).toHaveLength(3));
+  await eventually(() => expect(page.text()).toBe('idlesubscribed'));
+  expect(told).toEqual(['epoch_changed']);
+});
+
 test('sendMessage names the channel, and is the same function at each render', async () => {
   const { service, backend } = setUp();
   const sends = new Set<unknown>();

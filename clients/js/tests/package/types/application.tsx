@@ -38,7 +38,7 @@ export function Known(): React.ReactNode {
   usePusherChannel('presence-content-updates', {
     content_update: ({ title }) => title.toUpperCase(),
     content_deleted: ({ id }) => id.toFixed(),
-  });
+  }, { onDiscontinuity: ({ reason }) => reason });
   return null;
 }
 
@@ -51,7 +51,10 @@ export function Unknown({ channel }: { channel: string | null }): React.ReactNod
   });
   usePusherChannel(channel, { a: (data: string) => data, b: (data: number, { user_id: sender }) => [data, sender] }, {
     onError: (problem) => problem.message,
+    onDiscontinuity: ({ reason, oldest = 0, newest = 0 }) => `${reason} ${newest - oldest}`,
   });
+  // @ts-expect-error: a gap has no such field
+  usePusherChannel(channel, 'a', () => undefined, { onDiscontinuity: ({ replay }) => replay });
   const sent: Promise<SendResult> = sendMessage('agent_chat_user', { text: 'Hello', conversationId: '123' });
   void sent;
   if (error instanceof PusherAuthError && error.status === 403) return error.channel;
