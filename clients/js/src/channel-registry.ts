@@ -58,7 +58,12 @@ export class ChannelRegistry {
   watch(name: string, listener: () => void): () => void {
     let notifier = this.watchers.get(name);
     if (!notifier) this.watchers.set(name, (notifier = new Notifier(this.options.logger)));
-    return notifier.add(listener);
+    const own = notifier;
+    const unwatch = own.add(listener);
+    return () => {
+      unwatch();
+      if (own.isEmpty && this.watchers.get(name) === own) this.watchers.delete(name);
+    };
   }
 
   attach(pusher: Pusher, authorizer: ChannelAuthorizer): void {

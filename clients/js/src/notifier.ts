@@ -9,6 +9,10 @@ export class Notifier {
     this.logger = logger;
   }
 
+  get isEmpty(): boolean {
+    return this.listeners.size === 0;
+  }
+
   /* Answers how to stop listening.  The same function may listen twice. */
   add(listener: () => void): () => void {
     const own = (): void => listener();

@@ -1,5 +1,6 @@
 /* Channels that are shared: counts, deferred release, handles. */
 import { expect, test, vi } from 'vitest';
+import { ChannelRegistry } from '../../src/channel-registry.js';
 import { settle, setUp, waitFor } from '../support/setup.js';
 
 test('two users of a channel: one leaves and the other still hears', async () => {
@@ -294,4 +295,24 @@ test('after logout nobody is listed', async () => {
   await subscribed('presence-room');
   service.disconnect();
   expect(service.presence('presence-room')).toMatchObject({ count: 0, me: null });
+});
+
+test('channels with generated names leave nothing behind when nobody watches them any more', () => {
+  const registry = new ChannelRegistry({ logger: { error: () => undefined }, renewToken: async () => undefined });
+  const { watchers } = registry as unknown as { watchers: ReadonlyMap<string, unknown> };
+  const heard: string[] = [];
+  for (let n = 0; n < 1000; n++) {
+    const ends = [registry.watch(`room-${n}`, () => heard.push('one')), registry.watch(`room-${n}`, () => heard.push('two'))];
+    ends[0]?.();
+    ends[0]?.();
+    expect(watchers.size).toBe(1);
+    ends[1]?.();
+  }
+  expect(watchers.size).toBe(0);
+  const end = registry.watch('room', () => heard.push('old'));
+  end();
+  registry.watch('room', () => heard.push('new'));
+  end();
+  registry.retain('room', new Error('not now'));
+  expect(heard).toEqual(['new']);
 });
