@@ -64,7 +64,7 @@ for (const workers of [1, 4]) describe(`legacy endpoints (${workers} workers)`, 
     test('the 101 and every other answer says that the endpoint will end', async () => {
       const socket = await open('/ws/native');
       const said = (head, name) => new RegExp(`^${name}: (.*)$`, 'im').exec(head)?.[1].trim();
-      const expected = { Deprecation: 'true', Sunset: 'Fri, 31 Dec 2027 00:00:00 GMT', Link: '</api/v1/pusher/openapi.json>; rel="deprecation"', 'X-Deprecated': 'true', 'X-Alternative': 'pusher:/app/app-key', 'X-Migration-Guide': '/api/v1/pusher/openapi.json' };
+      const expected = { Deprecation: 'true', Sunset: 'Fri, 31 Dec 2027 00:00:00 GMT', Link: '</api/v1/pusher/migration-guide>; rel="deprecation"', 'X-Deprecated': 'true', 'X-Alternative': 'pusher:/app/app-key', 'X-Migration-Guide': '/api/v1/pusher/migration-guide' };
       for (const [name, value] of Object.entries(expected)) assert.equal(said(socket.head, name), value, name);
       for (const path of ['/ws', '/ws/me', '/ws/native', '/ws/roblox', '/ws/analytics/realtime', '/api/v1/environment/create']) {
         const answer = await fetch(server.url + path);
@@ -73,6 +73,20 @@ for (const workers of [1, 4]) describe(`legacy endpoints (${workers} workers)`, 
         assert.deepEqual(await answer.json(), { detail: 'This endpoint speaks WebSocket' });
       }
     });
+  });
+
+  test('the link leads to what replaces each of them, without a token', async () => {
+    const { headers } = await fetch(`${server.url}/ws/native`);
+    for (const link of [headers.get('x-migration-guide'), /^<(.*)>/.exec(headers.get('link'))[1]]) {
+      const answer = await fetch(new URL(link, `${server.url}/ws/native`));
+      assert.equal(answer.status, 200);
+      const { replaced_by: by, guide, openapi } = await answer.json();
+      assert.match(guide, /docs\/guide\.md/);
+      const { endpoints } = await (await fetch(`${server.url}/ws/status`)).json();
+      for (const { path } of Object.values(endpoints)) assert.ok(by[path.replace('{client_id}', 'CLIENT_ID')], path);
+      const { paths } = await (await fetch(new URL(openapi, server.url))).json();
+      for (const [, path] of Object.values(by).map((text) => /^POST (\S+?);?(?: |$)/.exec(text)).filter(Boolean)) assert.ok(paths[path]?.post, path);
+    }
   });
 
   describe('tokens', () => {

@@ -36,7 +36,7 @@ for (const workers of [1, 4]) test(`forth and back while everybody works (${work
   const publish = async (count) => { for (let i = 0; i < count; i++) await api.trigger('public-updates', 'content_update', { n: ++n }); };
 
   // 1. off
-  assert.deepEqual(await sh('status-before'), ['"native":{"path":"/ws/native","enabled":false,"active":0,"total":0}', '410', 'Link: </api/v1/pusher/openapi.json>; rel="deprecation"']);
+  assert.deepEqual(await sh('status-before'), ['"native":{"path":"/ws/native","enabled":false,"active":0,"total":0}', '410', 'Link: </api/v1/pusher/migration-guide>; rel="deprecation"']);
   assert.equal((await legacySocket(server, '/ws/native', { greeting: 0 })).status, 410);
   await publish(5);
 
