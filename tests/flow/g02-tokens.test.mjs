@@ -8,11 +8,13 @@ import { after, before, describe, test } from 'node:test';
 import { call, gatewayConfig, mint, nowS, secret, startGuide, users } from './gateway.mjs';
 import { until } from './harness.mjs';
 
-const { teacher } = users;
+const { teacher, admin } = users;
+// Method, target, body, and who may call when it is not a teacher.
 const endpoints = [
   ['POST', '/api/v1/pusher/auth', { socket_id: '1.2', channel_name: 'private-user-8' }],
   ['POST', '/pusher/auth', { socket_id: '1.2', channel_name: 'presence-content-updates' }],
   ['POST', '/pusher/user-auth', { socket_id: '1.2' }],
+  ['POST', '/api/v1/pusher/user-auth', { socket_id: '1.2' }],
   ['POST', '/api/v1/pusher/message', { message_type: 'test_message' }],
   ['POST', '/api/v1/pusher/environment/create', { environment_type: 'x' }],
   ['POST', '/api/v1/pusher/analytics/realtime', {}],
@@ -24,6 +26,16 @@ const endpoints = [
   ['POST', '/api/v1/realtime/trigger', { channel: 'public-test', event: 'message' }],
   ['POST', '/realtime/trigger', { channel: 'public-test', event: 'message' }],
   ['GET', '/api/v1/realtime/status'],
+  ['GET', '/realtime/status'],
+  ['POST', '/api/v1/pusher/broadcast?channel=public-a&event=e', {}, admin],
+  ['POST', '/admin/broadcast', { message: 'x' }, admin],
+  ['GET', '/pusher/stats', undefined, admin],
+  ['GET', '/api/v1/pusher/stats', undefined, admin],
+  ['GET', '/api/v1/pusher/history?channel=public-a'],
+  ['POST', '/api/v1/pusher/poll/open', { channels: ['public-a'] }],
+  ['POST', '/fallback/connect', { channels: ['public-a'] }],
+  ['GET', '/api/v1/pusher/poll?session=SESSION&wait=0'],
+  ['GET', '/fallback/poll?session=SESSION&wait=0'],
   ['DELETE', '/api/v1/pusher/disconnect'],
 ];
 const pair = generateKeyPairSync('rsa', { modulusLength: 2048 });
@@ -65,22 +77,47 @@ const tokens = [
 
 describe('tokens that are not good', () => {
   let server;
-  before(async () => { server = await startGuide({ workers: 2 }); });
+  let session;
+  before(async () => {
+    server = await startGuide({ workers: 2 });
+    session = (await call(server, teacher, 'POST', '/api/v1/pusher/poll/open', { channels: ['public-a'] })).body.session_id;
+  });
   after(() => server.stop());
+  const ask = (token, method, target, body) => call(server, token, method, target.replace('SESSION', session), body);
   for (const [what, token, detail] of tokens)
     test(`${what}: every endpoint answers 401`, async () => {
       for (const [method, target, body] of endpoints) {
-        const answer = await call(server, token(), method, target, body);
+        const answer = await ask(token(), method, target, body);
         assert.equal(answer.status, 401, `${method} ${target}: ${answer.text}`);
         assert.deepEqual(answer.body, { detail });
         assert.equal(answer.headers.get('www-authenticate'), 'Bearer');
         assert.equal(answer.headers.get('content-type'), 'application/json');
       }
-      for (const [method, target, body] of endpoints) {
-        const answer = await call(server, teacher, method, target, body);
+      for (const [method, target, body, user = teacher] of endpoints) {
+        const answer = await ask(mint(user), method, target, body);
         assert.equal(answer.status, 200, `${method} ${target}: ${answer.text}`);
       }
     });
+
+  for (const [what, token, detail] of tokens)
+    test(`${what}: a private channel is no event stream`, async () => {
+      const stream = (authorization) => fetch(`${server.url}/events/app-key?channels=public-a,private-user-8`, { headers: authorization ? { authorization } : {} });
+      const bad = token();
+      const answer = await stream(bad && `Bearer ${bad}`);
+      assert.deepEqual([answer.status, answer.headers.get('www-authenticate')], [401, 'Bearer']);
+      assert.equal((await answer.text()).trim(), bad ? detail : 'channel \'private-user-8\' needs a token in an Authorization header');
+      const open = await stream(`Bearer ${good()}`);
+      assert.deepEqual([open.status, open.headers.get('content-type')], [200, 'text/event-stream']);
+      await open.body.cancel();
+    });
+
+  test('the table has every route that a token opens', async () => {
+    const { paths } = (await call(server, null, 'GET', '/api/v1/pusher/openapi.json')).body;
+    const named = endpoints.map(([method, target]) => `${method} ${target.split('?')[0]}`);
+    const all = Object.entries(paths).flatMap(([path, item]) => Object.entries(item)
+      .filter(([, { security }]) => security).map(([method]) => `${method.toUpperCase()} ${path}`));
+    assert.deepEqual(all.filter((one) => !named.includes(one)), []);
+  });
 
   test('another scheme is no token of ours', async () => {
     for (const authorization of ['Basic dTpw', 'Bearer', 'Bearer ', 'bearer', `Token ${good()}`]) {
