@@ -250,7 +250,7 @@ static void open_stream(
 
 void events_request(struct serve *s, struct conn *c, const struct http_head *head, struct span key)
 {
-    struct session_claim claim;
+    struct session_claim claim = {.transport = TRANSPORT_EVENTS, .is_tls = c->flags & CONN_TLS};
     struct buf names = {0};
     if (head->method != HTTP_GET) {
         answer(s, c, 405, "only GET", span_of("", 0), "");
@@ -262,10 +262,12 @@ void events_request(struct serve *s, struct conn *c, const struct http_head *hea
         buf_fini(&names);
         return;
     }
-    enum close_reason why = fallback_check(s, c->flags & CONN_TLS, head, key, &claim);
+    enum close_reason why = route_claim(s, head, key, &claim);
     if (why != CLOSE_REASONS) {
-        counter_add(&s->stats.closes[why], 1);
-        answer(s, c, status_of(why), close_sentence(why), span_of("", 0), "");
+        struct buf sentence = {0};
+        session_refuse(s, &claim, why, &sentence);
+        answer(s, c, status_of(why), "", buf_span(&sentence), "");
+        buf_fini(&sentence);
     } else {
         struct viewer v = {.app = claim.app, .names = buf_span(&names)};
         read_places(head, &v);

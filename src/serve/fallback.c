@@ -21,8 +21,6 @@ enum {
     END_EARLY = 32             // bytes of framing around a close line, at most
 };
 
-static const char script[] = "application/javascript; charset=UTF-8";
-
 /* --- names ------------------------------------------------------------------------------------- */
 
 struct fallback *fallback_find(const struct serve *s, struct span name)
@@ -116,8 +114,10 @@ static void reply_poll(struct serve *s, struct conn *c, const struct fallback *f
     fallback_headers(span_str(f->origin), headers);
     conn_become(s, c, CONN_HEAD);
     conn_reply(s, c,
-        &(struct reply){
-            .status = 200, .type = script, .body = buf_span(&f->body), .headers = headers});
+        &(struct reply){.status = 200,
+            .type = FALLBACK_SCRIPT,
+            .body = buf_span(&f->body),
+            .headers = headers});
     conn_read_later(s, c);
 }
 
@@ -167,7 +167,7 @@ static void begin_stream(struct serve *s, struct fallback *f, struct conn *c)
     char headers[FALLBACK_HEADERS];
     bool is_plain = f->receiver & RECEIVER_PLAIN;
     fallback_headers(span_str(f->origin), headers);
-    const char *type = f->kind == FALLBACK_EVENTS ? "text/event-stream" : script;
+    const char *type = f->kind == FALLBACK_EVENTS ? "text/event-stream" : FALLBACK_SCRIPT;
     int n = snprintf(head, sizeof head,
         "HTTP/1.1 200 OK\r\nDate: %s\r\nContent-Type: %s\r\n%sX-Accel-Buffering: no\r\n%s\r\n",
         serve_date(s), type, headers,
@@ -421,15 +421,6 @@ void fallback_line(struct serve *s, struct fallback *f, const char *line)
 
 /* --- the session ------------------------------------------------------------------------------------------ */
 
-static enum transport transport_of(const struct fallback *f)
-{
-    if (f->kind == FALLBACK_EVENTS)
-        return TRANSPORT_EVENTS;
-    if (f->kind != FALLBACK_XHR)
-        return TRANSPORT_SOCKJS;
-    return f->receiver & RECEIVER_STREAM ? TRANSPORT_STREAMING : TRANSPORT_POLLING;
-}
-
 void fallback_open_session(
     struct serve *s, struct fallback *f, const struct session_claim *claim, struct span first)
 {
@@ -439,7 +430,7 @@ void fallback_open_session(
         .wire = is_direct ? conn_wire(receiver_of(s, f)) : SERVE_WIRE_FALLBACK | f->index,
         .at = f->index,
         .is_fallback = true,
-        .transport = transport_of(f),
+        .transport = claim->transport,
         .audience = audience_of(f),
         .protocol = (uint8_t)(claim->protocol == -1 ? 7 : claim->protocol),
         .is_tls = claim->is_tls};
@@ -455,7 +446,7 @@ static void add_end(
     struct serve *s, const struct fallback *f, const struct fallback_end *end, struct buf *out)
 {
     struct span next;
-    char line[256];
+    char line[512];
     while ((next = outbox_peek(&s->outboxes, end->rest)).len) {
         buf_add_span(out, next);
         outbox_advance(&s->outboxes, end->rest, (uint32_t)next.len);
@@ -463,7 +454,8 @@ static void add_end(
     if (f->kind == FALLBACK_EVENTS)
         return; // a stream of events has no word for its end
     struct buf close = {0};
-    sockjs_add_close(&close, end->code, span_str(close_sentence(end->why)));
+    sockjs_add_close(
+        &close, end->code, end->sentence.p ? end->sentence : span_str(close_sentence(end->why)));
     ENSURE(close.len + END_EARLY < sizeof line);
     size_t n = audience_line(audience_of(f), line, buf_span(&close));
     buf_add(out, line, n);

@@ -114,6 +114,7 @@ void fallback_lost(struct serve *s, struct conn *c);
 struct fallback_end {
     enum close_reason why;
     uint16_t code;
+    struct span sentence; // p NULL = the reason's own
     struct outbox *rest;
 };
 void fallback_end(struct serve *s, struct fallback *f, const struct fallback_end *end);
@@ -136,6 +137,9 @@ void fallback_sweep_early(struct serve *s); // posts that have waited long enoug
 void fallback_free_all(struct serve *s);
 
 /* --- requests --- */
+
+/* The Content-Type of a receiver that is no stream of events. */
+#define FALLBACK_SCRIPT "application/javascript; charset=UTF-8"
 
 /* Header lines of every answer: not to be kept by caches, open to pages of other origins.
  * origin, when not empty, is answered by name, for requests with credentials. */
@@ -164,10 +168,6 @@ void fallback_request(struct serve *s, struct conn *c, const struct http_head *h
     const struct fallback_path *path, struct span body);
 
 void fallback_preflight(struct serve *s, struct conn *c, const struct http_head *head);
-
-/* What a session may be opened with, or why not.  head's query has the protocol. */
-enum close_reason fallback_check(struct serve *s, bool is_tls, const struct http_head *head,
-    struct span key, struct session_claim *claim);
 
 /* --- SockJS --- */
 

@@ -122,60 +122,34 @@ static uint64_t read_number(struct span query, const char *name)
 
 /* --- opening ----------------------------------------------------------------------------------------- */
 
-enum close_reason fallback_check(struct serve *s, bool is_tls, const struct http_head *head,
-    struct span key_text, struct session_claim *claim)
-{
-    struct buf key = {0};
-    if (!http_decode(key_text, false, &key))
-        key.len = 0;
-    *claim = (struct session_claim){.app = config_app_by_key(s->config, buf_span(&key)),
-        .origin = head->origin,
-        .is_tls = is_tls,
-        .protocol = route_protocol(head->query)};
-    buf_fini(&key);
-    if (route_is_full(s) || s->fallbacks.live >= s->house->capacity)
-        return CLOSE_OVER_CAPACITY;
-    if (atomic_load(&s->house->is_draining))
-        return CLOSE_SHUTDOWN;
-    return session_check(claim);
-}
-
 /* Open and closed in one answer: a status would make the client try again for ever
  * (pusher-protocol 3.4). */
-static void refuse(struct serve *s, const struct ask *ask, enum close_reason why)
+static void refuse(struct serve *s, const struct ask *ask, const struct session_claim *claim,
+    enum close_reason why)
 {
     struct buf body = {0};
-    struct buf key = {0};
     struct buf sentence = {0};
-    if (!http_decode(ask->path->key, false, &key))
-        key.len = 0;
-    session_refusal(why, buf_span(&key), &sentence);
+    session_refuse(s, claim, why, &sentence);
     buf_add_str(&body, "o\n");
     sockjs_add_close(&body, close_code(why), buf_span(&sentence));
     buf_add_char(&body, '\n');
-    counter_add(&s->stats.closes[why], 1);
-    log_event(close_level(why), "refused", "reason=%s code=%d transport=xhr", close_word(why),
-        close_code(why));
     conn_reply(s, ask->c,
         &(struct reply){.status = 200,
-            .type = "application/javascript; charset=UTF-8",
+            .type = FALLBACK_SCRIPT,
             .body = buf_span(&body),
             .headers = ask->headers});
     buf_fini(&body);
-    buf_fini(&key);
     buf_fini(&sentence);
 }
 
 static void open_xhr(struct serve *s, const struct ask *ask, bool is_stream)
 {
     char first[8 + AUDIENCE_EXTRA];
-    struct session_claim claim;
-    enum close_reason why =
-        fallback_check(s, ask->c->flags & CONN_TLS, ask->head, ask->path->key, &claim);
+    struct session_claim claim = {.transport = is_stream ? TRANSPORT_STREAMING : TRANSPORT_POLLING,
+        .is_tls = ask->c->flags & CONN_TLS};
+    enum close_reason why = route_claim(s, ask->head, ask->path->key, &claim);
     if (why != CLOSE_REASONS) {
-        if (claim.app)
-            app_count(&app_usage(claim.app->slot)->refused, 1);
-        refuse(s, ask, why);
+        refuse(s, ask, &claim, why);
         return;
     }
     struct fallback *f = fallback_new(s, FALLBACK_XHR, ask->path->name);
@@ -188,7 +162,8 @@ static void open_xhr(struct serve *s, const struct ask *ask, bool is_stream)
 static void open_sockjs(struct serve *s, const struct ask *ask, bool is_stream)
 {
     if (s->fallbacks.live >= s->house->capacity) {
-        refuse(s, ask, CLOSE_OVER_CAPACITY);
+        struct session_claim claim = {.transport = TRANSPORT_SOCKJS};
+        refuse(s, ask, &claim, CLOSE_OVER_CAPACITY);
         return;
     }
     struct fallback *f = fallback_new(s, FALLBACK_SOCKJS, ask->path->name);

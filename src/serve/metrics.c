@@ -137,16 +137,11 @@ static void add_active_users(const struct house *house, struct buf *out)
 
 static void add_sessions(const struct house *house, struct buf *out)
 {
-    static const char *const words[TRANSPORTS] = {[TRANSPORT_WS] = "websocket",
-        [TRANSPORT_STREAMING] = "xhr_streaming",
-        [TRANSPORT_POLLING] = "xhr_polling",
-        [TRANSPORT_SOCKJS] = "sockjs",
-        [TRANSPORT_EVENTS] = "events",
-        [TRANSPORT_LEGACY] = "legacy"};
     help(out, "sessions", "gauge", "Channels connections, by what carries them");
     for (int t = 0; t < TRANSPORTS; t++)
         for (unsigned w = 0; w < house->n_workers; w++)
-            buf_addf(out, "carillon_sessions{worker=\"%u\",transport=\"%s\"} %llu\n", w, words[t],
+            buf_addf(out, "carillon_sessions{worker=\"%u\",transport=\"%s\"} %llu\n", w,
+                transport_word((enum transport)t),
                 (unsigned long long)counter_get(&house->workers[w]->stats.sessions[t]));
 }
 

@@ -178,26 +178,28 @@ struct span route_101(const struct http_head *head, const char *more, char out[R
 }
 
 /* 101 and then a close code: a refused upgrade would tell a client nothing (1.1). */
-static void refuse_session(
-    struct serve *s, struct conn *c, enum close_reason why, struct span sentence, bool wants_event)
+static void refuse_session(struct serve *s, struct conn *c, const struct http_head *head,
+    const struct session_claim *claim, enum close_reason why)
 {
+    char text[ROUTE_101];
     char payload[WS_CONTROL_MAX];
+    struct buf sentence = {0};
     uint16_t code = close_code(why);
+    session_refuse(s, claim, why, &sentence);
     if (sentence.len > sizeof payload - 2)
         sentence.len = sizeof payload - 2;
-    if (wants_event) {
+    conn_send(s, c, route_101(head, NULL, text));
+    if (claim->protocol >= 0 && claim->protocol < 6) {
         struct buf *out = &s->scratch;
         out->len = 0;
-        pusher_add_error(out, code, sentence);
+        pusher_add_error(out, code, buf_span(&sentence));
         conn_send_frame(s, c, WS_TEXT, buf_span(out));
     }
     payload[0] = (char)(code >> 8);
     payload[1] = (char)code;
     memcpy(payload + 2, sentence.p, sentence.len);
     conn_send_frame(s, c, WS_CLOSE, span_of(payload, sentence.len + 2));
-    counter_add(&s->stats.closes[why], 1);
-    log_event(close_level(why), "refused", "reason=%s code=%d text=\"%.*s\"", close_word(why), code,
-        SPAN(sentence));
+    buf_fini(&sentence);
     conn_finish(s, c);
 }
 
@@ -238,35 +240,38 @@ bool route_is_full(const struct serve *s)
     return atomic_load_explicit(&s->house->n_conns, memory_order_relaxed) > most;
 }
 
-static void upgrade_app(
-    struct serve *s, struct conn *c, const struct http_head *head, struct span key_text)
+enum close_reason route_claim(struct serve *s, const struct http_head *head, struct span key_text,
+    struct session_claim *claim)
 {
-    struct buf key = {0};
-    char text[ROUTE_101];
-    if (!http_decode(key_text, false, &key))
-        key.len = 0;
-    struct session_claim claim = {.app = config_app_by_key(s->config, buf_span(&key)),
-        .origin = head->origin,
-        .is_tls = c->flags & CONN_TLS,
-        .protocol = route_protocol(head->query)};
-    enum close_reason why = route_is_full(s) ? CLOSE_OVER_CAPACITY : session_check(&claim);
-    if (why == CLOSE_REASONS) {
-        struct session_opts opts = {.app = claim.app->slot,
-            .audience = AUDIENCE_WS,
-            .protocol = (uint8_t)(claim.protocol == -1 ? 7 : claim.protocol),
-            .is_tls = claim.is_tls};
-        (void)route_open_session(s, c, head, &opts, NULL);
-    } else {
-        struct buf sentence = {0};
-        session_refusal(why, buf_span(&key), &sentence);
-        if (claim.app)
-            app_count(&app_usage(claim.app->slot)->refused, 1);
-        conn_send(s, c, route_101(head, NULL, text));
-        bool wants_event = claim.protocol >= 0 && claim.protocol < 6;
-        refuse_session(s, c, why, buf_span(&sentence), wants_event);
-        buf_fini(&sentence);
+    struct buf *key = &s->words;
+    key->len = 0;
+    if (!http_decode(key_text, false, key))
+        key->len = 0;
+    claim->key = buf_span(key);
+    claim->app = config_app_by_key(s->config, claim->key);
+    claim->origin = head->origin;
+    claim->protocol = route_protocol(head->query);
+    if (route_is_full(s))
+        return CLOSE_OVER_CAPACITY;
+    if (atomic_load(&s->house->is_draining))
+        return CLOSE_SHUTDOWN;
+    return session_check(claim);
+}
+
+static void upgrade_app(
+    struct serve *s, struct conn *c, const struct http_head *head, struct span key)
+{
+    struct session_claim claim = {.transport = TRANSPORT_WS, .is_tls = c->flags & CONN_TLS};
+    enum close_reason why = route_claim(s, head, key, &claim);
+    if (why != CLOSE_REASONS) {
+        refuse_session(s, c, head, &claim, why);
+        return;
     }
-    buf_fini(&key);
+    struct session_opts opts = {.app = claim.app->slot,
+        .audience = AUDIENCE_WS,
+        .protocol = (uint8_t)(claim.protocol == -1 ? 7 : claim.protocol),
+        .is_tls = claim.is_tls};
+    (void)route_open_session(s, c, head, &opts, NULL);
 }
 
 static void upgrade(struct serve *s, struct conn *c, const struct http_head *head, struct span path)
@@ -290,9 +295,8 @@ static void upgrade(struct serve *s, struct conn *c, const struct http_head *hea
     } else if (span_starts(path, "/app/") && !memchr(path.p + 5, '/', path.len - 5)) {
         upgrade_app(s, c, head, span_from(path, 5));
     } else if (!bridge_upgrade(s, c, head, path)) {
-        conn_send(s, c, route_101(head, NULL, text));
-        refuse_session(
-            s, c, CLOSE_PATH_NOT_FOUND, span_str(close_sentence(CLOSE_PATH_NOT_FOUND)), false);
+        struct session_claim claim = {.transport = TRANSPORT_WS, .protocol = -1};
+        refuse_session(s, c, head, &claim, CLOSE_PATH_NOT_FOUND);
     }
 }
 

@@ -15,6 +15,8 @@
 #include "wire/pusher.h"
 #include "wire/socket_id.h"
 
+enum { SHOWN_KEY_BYTES = 40 }; // the sentence has to fit into a close frame
+
 static const struct {
     const char *word;
     uint16_t code;
@@ -44,6 +46,17 @@ const char *close_word(enum close_reason why)
 enum log_level close_level(enum close_reason why)
 {
     return reasons[why].level;
+}
+
+const char *transport_word(enum transport transport)
+{
+    static const char *const words[TRANSPORTS] = {[TRANSPORT_WS] = "websocket",
+        [TRANSPORT_STREAMING] = "xhr_streaming",
+        [TRANSPORT_POLLING] = "xhr_polling",
+        [TRANSPORT_SOCKJS] = "sockjs",
+        [TRANSPORT_EVENTS] = "events",
+        [TRANSPORT_LEGACY] = "legacy"};
+    return words[transport];
 }
 
 const struct app *session_app(const struct serve *s, const struct session *session)
@@ -94,13 +107,22 @@ enum close_reason session_check(const struct session_claim *claim)
     return app_connect(app) ? CLOSE_REASONS : CLOSE_OVER_QUOTA;
 }
 
-void session_refusal(enum close_reason why, struct span key, struct buf *out)
+void session_refuse(
+    struct serve *s, const struct session_claim *claim, enum close_reason why, struct buf *sentence)
 {
-    if (why == CLOSE_UNKNOWN_KEY && key.len <= 40 && utf8_is_valid(key))
-        buf_addf(out, "App key %.*s not in this cluster. Did you forget to specify the cluster?",
-            SPAN(key));
+    struct span key = claim->key;
+    size_t from = sentence->len;
+    if (why == CLOSE_UNKNOWN_KEY && key.len && key.len <= SHOWN_KEY_BYTES && utf8_is_valid(key))
+        buf_addf(sentence,
+            "App key %.*s not in this cluster. Did you forget to specify the cluster?", SPAN(key));
     else
-        buf_add_str(out, close_sentence(why));
+        buf_add_str(sentence, close_sentence(why));
+    counter_add(&s->stats.closes[why], 1);
+    if (claim->app)
+        app_count(&app_usage(claim->app->slot)->refused, 1);
+    log_event(close_level(why), "refused", "reason=%s code=%d transport=%s text=\"%.*s\"",
+        close_word(why), close_code(why), transport_word(claim->transport),
+        SPAN(span_from(buf_span(sentence), from)));
 }
 
 struct session *session_open(struct serve *s, const struct session_opts *opts, struct span head)

@@ -90,19 +90,26 @@ const struct app *session_app(const struct serve *s, const struct session *sessi
 /* socket_id, at most SOCKET_ID_MAX characters. */
 size_t session_id(const struct serve *s, const struct session *session, char *out);
 
-/* Why a session may not be opened at all, or CLOSE_REASONS when it may.  Takes a connection
- * of the app's quota exactly when it may. */
+/* What a client wants to open. */
 struct session_claim {
     const struct app *app; // NULL = unknown key
+    struct span key;       // what the client has named the app by, decoded
     struct span origin;    // p NULL = none
+    enum transport transport;
     bool is_tls;
     int protocol; // -1 = not given, 0 = not a number
 };
+
+/* Why it may not, or CLOSE_REASONS when it may.  Takes a connection of the app's quota exactly
+ * when it may. */
 enum close_reason session_check(const struct session_claim *claim);
 
-/* The sentence for a client that is refused; key is what it named, decoded. */
-void session_refusal(enum close_reason why, struct span key, struct buf *out);
+/* It is not opened: this is counted and logged.  Appends the sentence for the client, which
+ * each transport says in its own way. */
+void session_refuse(struct serve *s, const struct session_claim *claim, enum close_reason why,
+    struct buf *sentence);
 
+const char *transport_word(enum transport transport); // for logs and metrics
 const char *close_sentence(enum close_reason why);
 uint16_t close_code(enum close_reason why);
 const char *close_word(enum close_reason why); // lower case, for logs and metrics

@@ -8,12 +8,18 @@
 #include "wire/json.h"
 
 /* Ends a conversation that has no session yet. */
-static void refuse(struct serve *s, struct fallback *f, enum close_reason why)
+static void refuse(
+    struct serve *s, struct fallback *f, const struct session_claim *claim, enum close_reason why)
 {
     struct outbox nothing = {0};
-    counter_add(&s->stats.closes[why], 1);
-    fallback_end(
-        s, f, &(struct fallback_end){.why = why, .code = close_code(why), .rest = &nothing});
+    struct buf sentence = {0};
+    session_refuse(s, claim, why, &sentence);
+    fallback_end(s, f,
+        &(struct fallback_end){.why = why,
+            .code = close_code(why),
+            .sentence = buf_span(&sentence),
+            .rest = &nothing});
+    buf_fini(&sentence);
 }
 
 /* /app/KEY?QUERY, as in a request's line. */
@@ -33,21 +39,21 @@ void sockjs_open(struct serve *s, struct fallback *f, struct span text)
     struct json root;
     struct json_field fields[] = {{"path", {0}}};
     struct http_head head = {0};
-    struct session_claim claim;
+    struct session_claim claim = {.transport = TRANSPORT_SOCKJS, .is_tls = f->is_tls};
     struct span path;
     struct span key;
     if (!json_parse_fields(text, &root, fields, COUNT_OF(fields)) ||
         fields[0].value.kind != JSON_STRING || !json_decode(&fields[0].value, &s->scratch, &path) ||
         !read_path(path, &key, &head)) {
-        refuse(s, f, CLOSE_PATH_NOT_FOUND);
+        refuse(s, f, &claim, CLOSE_PATH_NOT_FOUND);
         return;
     }
     head.origin = span_str(f->origin);
-    enum close_reason why = fallback_check(s, f->is_tls, &head, key, &claim);
+    enum close_reason why = route_claim(s, &head, key, &claim);
     if (why == CLOSE_REASONS)
         fallback_open_session(s, f, &claim, span_of(NULL, 0));
     else
-        refuse(s, f, why);
+        refuse(s, f, &claim, why);
 }
 
 void sockjs_note(struct fallback *f, const struct conn *c, struct span origin)
@@ -86,7 +92,7 @@ void sockjs_receive(struct serve *s, struct conn *c, struct span text)
     if (!ok) {
         serve_count(s, COUNTER_BAD_SENDS, 1);
         if (f->session == SLAB_NONE)
-            refuse(s, f, CLOSE_BAD_MESSAGE);
+            refuse(s, f, &(struct session_claim){.transport = TRANSPORT_SOCKJS}, CLOSE_BAD_MESSAGE);
         else
             session_close(s, session_at(s, f->session), CLOSE_BAD_MESSAGE, 0);
         return;

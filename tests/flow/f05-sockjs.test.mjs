@@ -65,7 +65,7 @@ forEachWorkers('sockjs-client', { set: quick }, (ctx) => {
 
     test(`${transport}: an error has its code`, async () => {
       for (const [first, code, reason] of [
-        [pathText('nobody'), 4001, 'App key not in this cluster. Did you forget to specify the cluster?'],
+        [pathText('nobody'), 4001, 'App key nobody not in this cluster. Did you forget to specify the cluster?'],
         [pathText('test-key', 'protocol=3'), 4007, 'Unsupported protocol version'],
         ['{"path":"/"}', 4005, 'Path not found'], ['{}', 4005, 'Path not found'], ['no JSON', 4005, 'Path not found'],
         ['{"path":7}', 4005, 'Path not found'], ['{"path":"/app/"}', 4005, 'Path not found'],

@@ -129,6 +129,27 @@ test('what a peer writes cannot forge a line or a field of the log', async () =>
   }
 });
 
+test('an opening that is refused is one line of the same form, whatever it came by', async () => {
+  const server = await startServer({ app });
+  try {
+    const ask = (method, target) => exchange(server, requestText(method, target));
+    await (await rawSocket(server, '/app/nobody?protocol=7')).expectClose(4001);
+    await ask('POST', '/pusher/app/nobody/1/a/xhr_streaming?protocol=7');
+    await ask('POST', '/pusher/app/nobody/1/a/xhr?protocol=7');
+    const sockjs = await rawSocket(server, '/pusher/1/a/websocket');
+    sockjs.text('["{\\"path\\":\\"/app/nobody?protocol=7\\"}"]');
+    await sockjs.expectEnd();
+    await ask('GET', '/events/nobody?channels=a');
+    await until(() => server.logged('refused').length === 5, 'five lines');
+    assert.deepEqual(server.logged('refused').map(({ reason, code, transport, text }) => ({ reason, code, transport, text })),
+      ['websocket', 'xhr_streaming', 'xhr_polling', 'sockjs', 'events'].map((transport) => ({
+        reason: 'UNKNOWN_KEY', code: '4001', transport, text: 'App key nobody not in this cluster. Did you forget to specify the cluster?',
+      })));
+  } finally {
+    await server.stop();
+  }
+});
+
 test('debug tells more than info', async () => {
   const lines = {};
   for (const level of ['info', 'debug']) {

@@ -255,6 +255,59 @@ TEST(who_may_not_open_is_opened_and_closed_at_once)
     end();
 }
 
+/* Why its app refuses a client is counted and said the same way, whatever it came by. */
+TEST(a_refusal_is_counted_for_the_app_over_every_transport)
+{
+    static const char sentence[] = "Application only accepts SSL connections";
+    static const char *const requests[] = {
+        "POST /app/k/1/a/xhr?protocol=7 HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
+        "POST /app/k/1/a/xhr_streaming HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
+        "GET /events/k?channels=a HTTP/1.1\r\nHost: h\r\n\r\n", UPGRADE("/app/k?protocol=7")};
+    struct peer p;
+    START(.sets = {"app_defaults.tls_only=true"}, .app = "1:k:s");
+    const struct app_usage *usage = app_usage(served.config->apps[0].slot);
+    uint64_t before = atomic_load(&usage->refused);
+    for (size_t i = 0; i < COUNT_OF(requests); i++) {
+        peer_open(&p, 0);
+        CHECK(asks(&p, requests[i], sentence));
+        CHECK_EQ(atomic_load(&usage->refused) - before, i + 1);
+        peer_close(&p);
+    }
+    peer_open(&p, 0);
+    CHECK(asks(&p, UPGRADE("/pusher/1/a/websocket"), "o"));
+    message(&p, "[\"{\\\"path\\\":\\\"/app/k?protocol=7\\\"}\"]");
+    CHECK(gets(&p, sentence));
+    CHECK_EQ(atomic_load(&usage->refused) - before, COUNT_OF(requests) + 1);
+    CHECK_EQ(closed(CLOSE_TLS_ONLY), COUNT_OF(requests) + 1);
+    peer_close(&p);
+    end();
+}
+
+TEST(an_unknown_key_is_named_over_every_transport)
+{
+    static const char *const requests[] = {
+        "POST /app/no%01%22key/1/a/xhr HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\n\r\n",
+        "GET /events/no%01%22key?channels=a HTTP/1.1\r\nHost: h\r\n\r\n"};
+    static const char *const sentences[] = {
+        "\"App key no\\u0001\\\"key not in this cluster", "App key no?\"key not in this cluster"};
+    struct peer p;
+    START(0);
+    for (size_t i = 0; i < COUNT_OF(requests); i++) {
+        peer_open(&p, 0);
+        CHECK(asks(&p, requests[i], sentences[i]));
+        peer_close(&p);
+    }
+    peer_open(&p, 0);
+    CHECK(asks(&p, UPGRADE("/pusher/1/a/websocket"), "o"));
+    message(&p, "[\"{\\\"path\\\":\\\"/app/"
+                "%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01"
+                "%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01%01\\\"}\"]");
+    CHECK(gets(&p, "c[4001,\"App key \\u0001\\u0001")); // the longest there is, quoted
+    CHECK_EQ(closed(CLOSE_UNKNOWN_KEY), COUNT_OF(requests) + 1);
+    peer_close(&p);
+    end();
+}
+
 int main(void)
 {
     served_init();
@@ -270,5 +323,7 @@ int main(void)
     RUN(a_wrong_method_is_told_the_right_ones);
     RUN(sockjs_is_told_what_the_server_can_do);
     RUN(who_may_not_open_is_opened_and_closed_at_once);
+    RUN(a_refusal_is_counted_for_the_app_over_every_transport);
+    RUN(an_unknown_key_is_named_over_every_transport);
     return test_end();
 }
