@@ -136,7 +136,7 @@ unsigned route_worker(const struct serve *s, const struct http_head *head);
 /* How many body bytes the request may have. */
 size_t route_body_limit(const struct serve *s, const struct http_head *head);
 
-/* Fills the claim, which has its transport and is_tls, and says why the session may not be
+/* Fills the claim, which has its transport, is_tls and has_place, and says why the session may not be
  * opened (session_check).  The claim's key is good until the request or message is done. */
 struct session_claim;
 enum close_reason route_claim(

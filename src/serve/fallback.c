@@ -50,7 +50,7 @@ struct fallback *fallback_new(struct serve *s, enum fallback_kind kind, struct s
         f->name_len = (uint32_t)name.len;
         map_add(&s->fallback_names, &f->node, hash_bytes(0, name));
     }
-    s->n_detached++;
+    counter_add(&s->stats.detached, 1);
     return f;
 }
 
@@ -70,7 +70,7 @@ static void free_fallback(struct serve *s, struct fallback *f)
         map_remove(&s->fallback_names, &f->node);
         free(f->name);
     }
-    s->n_detached--;
+    counter_sub(&s->stats.detached, 1);
     free(f->origin);
     free_posts(f->inbox);
     free_posts(f->early);
@@ -100,7 +100,7 @@ static void detach(struct serve *s, struct fallback *f, struct conn *c)
     c->flags &= (uint16_t)~CONN_FALLBACK;
     c->call = NULL; // the member that c->fallback shares its place with
     f->conn = SLAB_NONE;
-    s->n_detached++;
+    counter_add(&s->stats.detached, 1);
     f->receiver &= RECEIVER_LISTED;
     f->since_ms = s->now_ms;
     if (f->session != SLAB_NONE && !chunk_is_between(&f->walk))
@@ -212,7 +212,7 @@ void fallback_attach(struct serve *s, struct fallback *f, struct conn *c, bool i
     c->flags |= CONN_FALLBACK;
     c->fallback = f->index;
     f->conn = c->index;
-    s->n_detached--;
+    counter_sub(&s->stats.detached, 1);
     f->receiver |= is_stream ? RECEIVER_STREAM : 0;
     f->receiver |= c->flags & CONN_HTTP10 ? RECEIVER_PLAIN : 0;
     f->chars = 0;

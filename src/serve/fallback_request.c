@@ -161,7 +161,7 @@ static void open_xhr(struct serve *s, const struct ask *ask, bool is_stream)
 
 static void open_sockjs(struct serve *s, const struct ask *ask, bool is_stream)
 {
-    if (s->fallbacks.live >= s->house->capacity) {
+    if (route_is_full(s)) {
         struct session_claim claim = {.transport = TRANSPORT_SOCKJS};
         refuse(s, ask, &claim, CLOSE_OVER_CAPACITY);
         return;

@@ -40,6 +40,7 @@ static uint64_t read_connections(const struct serve *s)
         return counter_get(from);                                                                  \
     }
 
+READ(detached, &s->stats.detached)
 READ(retained, &s->stats.retained_bytes)
 READ(subscriptions, &hub_counts(s->hub)->subscriptions)
 READ(channels, &hub_counts(s->hub)->channels)
@@ -72,6 +73,8 @@ static const struct gauge gauges[] = {
         read_channels},
     {"home_channels", "gauge", "Occupied channels whose home is the worker", read_home_channels},
     {"users", "gauge", "Signed-in users whose home is the worker", read_users},
+    {"detached_sessions", "gauge", "Sessions over HTTP that nobody receives at this moment",
+        read_detached},
     {"retained_bytes", "gauge", "Output kept for sockets that do not take it", read_retained},
     {"events_accepted_total", "counter", "Published events accepted at their channel's home",
         read_events},

@@ -233,11 +233,16 @@ struct session *route_open_session(struct serve *s, struct conn *c, const struct
     return session;
 }
 
+/* A session over HTTP keeps its place between two receiving requests, when no socket stands
+ * for it. */
 bool route_is_full(const struct serve *s)
 {
     uint64_t most =
         s->config->limits.connections ? s->config->limits.connections : s->house->capacity;
-    return atomic_load_explicit(&s->house->n_conns, memory_order_relaxed) > most;
+    uint64_t n = atomic_load_explicit(&s->house->n_conns, memory_order_relaxed);
+    for (unsigned i = 0; i < s->house->n_workers; i++)
+        n += counter_get(&s->house->workers[i]->stats.detached);
+    return n > most;
 }
 
 enum close_reason route_claim(struct serve *s, const struct http_head *head, struct span key_text,
@@ -251,7 +256,7 @@ enum close_reason route_claim(struct serve *s, const struct http_head *head, str
     claim->app = config_app_by_key(s->config, claim->key);
     claim->origin = head->origin;
     claim->protocol = route_protocol(head->query);
-    if (route_is_full(s))
+    if (!claim->has_place && route_is_full(s))
         return CLOSE_OVER_CAPACITY;
     if (atomic_load(&s->house->is_draining))
         return CLOSE_SHUTDOWN;

@@ -337,8 +337,9 @@ static void sweep(struct serve *s)
 {
     for (uint32_t p = s->sweep_phase; p < s->conns.n_pieces; p += SWEEP_PHASES)
         sweep_piece(s, p);
+    bool is_waiting = counter_get(&s->stats.detached) > 0; // for a receiver: looked at more often
     for (uint32_t p = 0; p < s->fallbacks.n_pieces; p++)
-        if (s->n_detached || p % SWEEP_PHASES == s->sweep_phase)
+        if (is_waiting || p % SWEEP_PHASES == s->sweep_phase)
             sweep_fallbacks(s, p);
     s->sweep_phase = (s->sweep_phase + 1) % SWEEP_PHASES;
     if (!s->drain.is_on)

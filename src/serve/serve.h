@@ -86,6 +86,7 @@ struct serve_stats {
     struct counter conns[CONN_STATES];          // gauges, published once a tick
     struct counter sessions[TRANSPORTS];        // gauge
     struct counter retained_bytes;              // gauge: output that waits for slow readers
+    struct counter detached;                    // gauge: fallbacks without a receiver
 };
 
 /* The store of durable histories.  Written by its thread. */
@@ -166,8 +167,7 @@ struct serve {
     uint32_t n_again, cap_again, n_touched, cap_touched;
     uint32_t *answered; // fallbacks to look at after the flush
     uint32_t n_answered, cap_answered;
-    uint32_t n_detached; // fallbacks without a receiver: looked at more often
-    uint32_t *early;     // fallbacks with posts that wait for others
+    uint32_t *early; // fallbacks with posts that wait for others
     uint32_t n_early, cap_early;
     unsigned sweep_phase;
     uint32_t swept_ms;

@@ -97,7 +97,8 @@ struct session_claim {
     struct span origin;    // p NULL = none
     enum transport transport;
     bool is_tls;
-    int protocol; // -1 = not given, 0 = not a number
+    bool has_place; // SockJS: it was let in before it named its app
+    int protocol;   // -1 = not given, 0 = not a number
 };
 
 /* Why it may not, or CLOSE_REASONS when it may.  Takes a connection of the app's quota exactly

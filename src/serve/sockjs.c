@@ -39,7 +39,8 @@ void sockjs_open(struct serve *s, struct fallback *f, struct span text)
     struct json root;
     struct json_field fields[] = {{"path", {0}}};
     struct http_head head = {0};
-    struct session_claim claim = {.transport = TRANSPORT_SOCKJS, .is_tls = f->is_tls};
+    struct session_claim claim = {
+        .transport = TRANSPORT_SOCKJS, .is_tls = f->is_tls, .has_place = true};
     struct span path;
     struct span key;
     if (!json_parse_fields(text, &root, fields, COUNT_OF(fields)) ||
@@ -66,14 +67,17 @@ void sockjs_note(struct fallback *f, const struct conn *c, struct span origin)
 
 void sockjs_begin(struct serve *s, struct conn *c, struct span origin)
 {
+    bool is_full = route_is_full(s);
     struct fallback *f = fallback_new(s, FALLBACK_SOCKJS_WS, span_of(NULL, 0));
     sockjs_note(f, c, origin);
     conn_become(s, c, CONN_STREAM);
     c->flags |= CONN_FALLBACK;
     c->fallback = f->index;
     f->conn = c->index;
-    s->n_detached--;
+    counter_sub(&s->stats.detached, 1);
     fallback_line(s, f, "o");
+    if (is_full)
+        refuse(s, f, &(struct session_claim){.transport = TRANSPORT_SOCKJS}, CLOSE_OVER_CAPACITY);
 }
 
 /* A SockJS client sends a list of messages, or one alone. */

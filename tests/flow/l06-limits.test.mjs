@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { describe, test } from 'node:test';
-import { binary, defaultApp, limit, rawSocket, startServer, until } from './harness.mjs';
-import { expectServes, httpSocket } from './http.mjs';
+import { binary, defaultApp, limit, rawSocket, slowness, startServer, until } from './harness.mjs';
+import { openStream, QUERY } from './fallback.mjs';
+import { exchange, expectServes, httpSocket, requestText } from './http.mjs';
 
 describe('limits of the server', () => {
   test('limits.connections: one more is told 4100, and a place that is left is given again', async () => {
@@ -26,6 +27,56 @@ describe('limits of the server', () => {
       }, 'a place');
       for (const socket of [...sockets, again]) socket.destroy();
     } finally {
+      await server.stop();
+    }
+  });
+
+  test('limits.connections holds for sessions over HTTP, whichever way they come', async () => {
+    const server = await startServer({ workers: 2, set: { 'limits.connections': '5', 'limits.rejoin_ms': 2000 * slowness } });
+    const full = 'o\nc[4100,"Over capacity"]\n';
+    const open = [];
+    try {
+      // One socket opens what polls there may be.
+      const http = await httpSocket(server);
+      const poll = async (path) => {
+        http.write(requestText('POST', `${path}?${QUERY}`));
+        return (await http.response()).text;
+      };
+      const texts = [];
+      for (let i = 0; i < 50; i++) texts.push(await poll(`/pusher/app/test-key/${i}/pollpoll/xhr`));
+      assert.equal(texts.filter((text) => text.includes('connection_established')).length, 5);
+      assert.equal(texts.filter((text) => text === full).length, 45);
+      assert.equal(await poll('/pusher/1/abcdefgh/xhr'), full);
+      http.write(requestText('GET', '/events/test-key?channels=a'));
+      assert.equal((await http.response()).status, 503);
+      http.destroy();
+      assert.equal((await server.metrics()).sum('carillon_closes_total', { reason: 'over_capacity' }), 45 + 2);
+      // Streams, each on a socket of its own.
+      for (const [method, target, word] of [
+        ['POST', `/pusher/app/test-key/1/abcdefgh/xhr_streaming?${QUERY}`, 'connection_established'],
+        ['POST', '/pusher/1/abcdefgh/xhr_streaming', '\no\n'],
+        ['GET', '/events/test-key?channels=a', 'connection_established'],
+      ]) {
+        // Sockets of before may still be on their way out.
+        let i = 0;
+        await until(async () => {
+          const stream = await openStream(server, method, target.replace('/1/', `/${i++}/`));
+          await until(() => stream.body.includes(word) || stream.headers['content-length'], word);
+          if (stream.body.includes(word) && !stream.body.includes('c[4100')) open.push(stream);
+          else stream.destroy();
+          return open.length === 5;
+        }, 'five streams', 20000);
+        const answer = await exchange(server, requestText(method, target.replace('/1/', '/9/')));
+        if (method === 'GET') assert.equal(answer.status, 503);
+        else assert.equal(answer.text, full);
+        const sockjs = await rawSocket(server, '/pusher/9/abcdefgh/websocket');
+        await sockjs.expectText('o');
+        await sockjs.expectText('c[4100,"Over capacity"]');
+        await sockjs.expectEnd();
+        for (const stream of open.splice(0)) stream.destroy();
+      }
+    } finally {
+      for (const stream of open) stream.destroy();
       await server.stop();
     }
   });

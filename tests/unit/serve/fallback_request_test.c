@@ -255,6 +255,62 @@ TEST(who_may_not_open_is_opened_and_closed_at_once)
     end();
 }
 
+TEST(a_session_between_two_polls_has_its_place)
+{
+    char path[100];
+    unsigned n = 0;
+    struct peer p;
+    struct peer other;
+    START(.sets = {"limits.connections=4"}, .n_workers = 3);
+    peer_open(&p, 0);
+    for (; n < 10; n++) {
+        snprintf(path, sizeof path, "/app/app-key/%u/abcdefgh/xhr?protocol=7", n);
+        forget(&p);
+        post(&p, path, "");
+        CHECK(gets(&p, "]\n"));
+        if (!has(&p, ESTABLISHED))
+            break;
+    }
+    CHECK_EQ(n, 4); // on whichever worker they are
+    CHECK(has(&p, "\r\n\r\no\nc[4100,\"Over capacity\"]\n"));
+    forget(&p);
+    post(&p, "/pusher/1/a/xhr", "");
+    CHECK(gets(&p, "\r\n\r\no\nc[4100,\"Over capacity\"]\n"));
+    CHECK(asks(&p, "GET /events/app-key?channels=a HTTP/1.1\r\nHost: h\r\n\r\n", "Over capacity"));
+    CHECK(has(&p, "HTTP/1.1 503 ") && has(&p, "Retry-After: 5\r\n"));
+    peer_open(&other, 0);
+    CHECK(asks(&other, UPGRADE("/pusher/1/a/websocket"), "c[4100,\"Over capacity\"]"));
+    CHECK(gets(&other, NULL));
+    peer_close(&other);
+    peer_open(&other, 0);
+    CHECK(asks(&other, UPGRADE("/app/app-key?protocol=7"), "Over capacity"));
+    peer_close(&other);
+    CHECK_EQ(closed(CLOSE_OVER_CAPACITY), 5);
+    pass_ms(served.config->limits.rejoin_ms);
+    forget(&p);
+    post(&p, path, "");
+    CHECK(gets(&p, ESTABLISHED)); // there is room again
+    peer_close(&p);
+    end();
+}
+
+TEST(who_was_let_in_may_name_its_app_when_all_is_full)
+{
+    struct peer p;
+    struct peer sender;
+    START(.sets = {"limits.connections=1"});
+    peer_open(&p, 0);
+    post(&p, "/pusher/1/a/xhr_streaming", "");
+    CHECK(streams(&p, "o\n"));
+    peer_open(&sender, 0); // one socket more than there may be
+    CHECK(answers(
+        &sender, "/pusher/1/a/xhr_send", "[\"{\\\"path\\\":\\\"/app/app-key\\\"}\"]", "204", ""));
+    CHECK(streams(&p, ESTABLISHED));
+    peer_close(&sender);
+    peer_close(&p);
+    end();
+}
+
 /* Why its app refuses a client is counted and said the same way, whatever it came by. */
 TEST(a_refusal_is_counted_for_the_app_over_every_transport)
 {
@@ -323,6 +379,8 @@ int main(void)
     RUN(a_wrong_method_is_told_the_right_ones);
     RUN(sockjs_is_told_what_the_server_can_do);
     RUN(who_may_not_open_is_opened_and_closed_at_once);
+    RUN(a_session_between_two_polls_has_its_place);
+    RUN(who_was_let_in_may_name_its_app_when_all_is_full);
     RUN(a_refusal_is_counted_for_the_app_over_every_transport);
     RUN(an_unknown_key_is_named_over_every_transport);
     return test_end();

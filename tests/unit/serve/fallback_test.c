@@ -104,7 +104,7 @@ TEST(another_stream_displaces_the_first_which_ends_whole)
     CHECK_STR(lines(&second), PONG); // neither a preamble nor a second o
     CHECK_EQ(counted(COUNTER_DISPLACED), 1);
     CHECK_EQ(counted(COUNTER_FALLBACKS_OPENED), 1);
-    CHECK_EQ(served.workers[0]->n_detached, 0);
+    CHECK_EQ(counter_get(&served.workers[0]->stats.detached), 0);
     peer_close(&first);
     peer_close(&second);
     end();
@@ -116,7 +116,7 @@ TEST(what_is_said_between_two_receivers_goes_to_the_next)
     START(0);
     open_stream(&p, STREAM);
     peer_close(&p);
-    CHECK_EQ(served.workers[0]->n_detached, 1);
+    CHECK_EQ(counter_get(&served.workers[0]->stats.detached), 1);
     send_to_session("[" SUBSCRIBE("a") "," SUBSCRIBE("b") "]");
     send_to_session("[" PING "]");
     peer_open(&p, 0);
@@ -394,7 +394,7 @@ TEST(a_session_that_nobody_receives_lives_for_5_seconds)
     CHECK_EQ(closed(CLOSE_PEER_GONE), 1);
     CHECK_EQ(counter_get(&served.workers[0]->stats.sessions[TRANSPORT_STREAMING]), 0);
     CHECK(!fallback_find(served.workers[0], span_str("app-key/12/abcdefgh")));
-    CHECK_EQ(served.workers[0]->n_detached, 0);
+    CHECK_EQ(counter_get(&served.workers[0]->stats.detached), 0);
     end();
 }
 
