@@ -44,7 +44,8 @@ struct fallback *fallback_new(struct serve *s, enum fallback_kind kind, struct s
         .kind = (uint8_t)kind,
         .state = FALLBACK_NEW,
         .since_ms = s->now_ms,
-        .beat_ms = s->now_ms};
+        .beat_ms = s->now_ms,
+        .new_ms = s->now_ms};
     if (name.len) {
         f->name = mem_dup(name.p, name.len);
         f->name_len = (uint32_t)name.len;
@@ -556,6 +557,12 @@ static void sweep_pause(struct serve *s, struct fallback *f)
     hub_writable(s->hub, f->session);
 }
 
+/* An event stream that came by a token ends with it. */
+static bool is_expired(const struct fallback *f)
+{
+    return f->kind == FALLBACK_EVENTS && f->until_s && clock_wall_ms() / 1000 >= f->until_s;
+}
+
 void fallback_sweep(struct serve *s, struct fallback *f)
 {
     const struct config_limits *limits = &s->config->limits;
@@ -571,13 +578,12 @@ void fallback_sweep(struct serve *s, struct fallback *f)
         beat(s, f);
     if (f->receiver & RECEIVER_PAUSED)
         sweep_pause(s, f);
-    if (f->session == SLAB_NONE)
-        return;
-    bool has_token = f->kind == FALLBACK_EVENTS && f->until_s;
-    if (has_token && clock_wall_ms() / 1000 >= f->until_s)
+    if (f->session != SLAB_NONE && is_expired(f))
         session_close(s, session_at(s, f->session), CLOSE_TOKEN_EXPIRED, 0);
-    else
+    else if (f->session != SLAB_NONE)
         session_sweep(s, session_at(s, f->session));
+    else if (f->state == FALLBACK_NEW)
+        sockjs_sweep(s, f);
 }
 
 void fallback_free_all(struct serve *s)

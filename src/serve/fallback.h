@@ -59,13 +59,15 @@ struct fallback {
     uint32_t chars;             // of the present answer, as the client counts them
     uint32_t since_ms;          // the receiver went, or the session ended, or a pause began
     uint32_t beat_ms;           // last heartbeat
+    uint32_t new_ms;            // it was made; NEW: its app is to be named within limits.head_ms
     struct buf body;            // the answer to a poll; ENDED: the last words
     struct post *inbox, *early; // in order of arrival; in order of n
     uint32_t inbox_bytes;       // of both
     union {
-        uint64_t last_n; // of the client's counters
+        uint64_t last_n; // all up to here have come
         int64_t until_s; // FALLBACK_EVENTS: wall time at which its token expires; 0 = it has none
     };
+    uint64_t seen_n; // the greatest of a request that is no post: beyond last_n it overtook some
 };
 
 static inline struct fallback *fallback_at(const struct serve *s, uint32_t index)
@@ -177,6 +179,9 @@ void sockjs_note(struct fallback *f, const struct conn *c, struct span origin);
 /* The 101 has been sent. */
 void sockjs_begin(struct serve *s, struct conn *c, struct span origin);
 void sockjs_receive(struct serve *s, struct conn *c, struct span text);
+
+/* NEW: its time may be over, and then it has ended. */
+void sockjs_sweep(struct serve *s, struct fallback *f);
 
 /* The first message of a SockJS client: {"path":"/app/KEY?..."}. */
 void sockjs_open(struct serve *s, struct fallback *f, struct span text);

@@ -57,6 +57,14 @@ void sockjs_open(struct serve *s, struct fallback *f, struct span text)
         refuse(s, f, &claim, why);
 }
 
+/* A client names its app at once; one that does not would stay for as long as its socket. */
+void sockjs_sweep(struct serve *s, struct fallback *f)
+{
+    struct session_claim claim = {.transport = TRANSPORT_SOCKJS};
+    if (s->now_ms - f->new_ms >= s->config->limits.head_ms)
+        refuse(s, f, &claim, CLOSE_UNNAMED);
+}
+
 void sockjs_note(struct fallback *f, const struct conn *c, struct span origin)
 {
     enum { KEPT = 512 }; // one longer than any of a list stays so

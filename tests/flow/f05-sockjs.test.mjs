@@ -246,6 +246,18 @@ describe('SockJS, as bytes', () => {
   });
 });
 
+describe('SockJS: an app that is never named', () => {
+  const ctx = useServer({ workers: 2, set: { ...quick, 'limits.head_ms': 500 } });
+
+  for (const transport of transports)
+    test(`${transport}: the client is told so, and nothing is left`, async () => {
+      const client = connect(ctx, transport, null);
+      await until(() => client.closed, 'a close');
+      assert.deepEqual(client.closed, { code: 4100, reason: 'No app was named in time, back off' });
+      assert.deepEqual(client.all, []);
+    });
+});
+
 describe('SockJS: what an app minds', () => {
   const yaml = (name, more) => `  - id: ${name}\n    keys: [{key: ${name}-key, secret: ${name}-secret}]\n    ${more}\n`;
   const config = `apps:\n${yaml('picky', 'allowed_origins: ["https://good.example"]')}${yaml('safe', 'tls_only: true')}`;

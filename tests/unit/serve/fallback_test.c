@@ -525,6 +525,63 @@ TEST(a_worker_that_ends_frees_every_session)
     peer_drop(&p);
 }
 
+TEST(who_never_names_its_app_is_told_to_go)
+{
+    static const char end_line[] = "c[4100,\"No app was named in time, back off\"]";
+    struct peer p;
+    struct peer polls;
+    struct peer socket;
+    START(.sets = {"limits.head_ms=3000", "limits.heartbeat_ms=500", "limits.rejoin_ms=600"});
+    peer_open(&p, 0);
+    post(&p, "/pusher/1/stream/xhr_streaming", "");
+    CHECK(streams(&p, "o\n"));
+    peer_open(&socket, 0);
+    CHECK(asks(&socket, UPGRADE("/pusher/1/socket/websocket"), "o"));
+    peer_open(&polls, 0);
+    post(&polls, "/pusher/1/polls/xhr", "");
+    CHECK(gets(&polls, "o\n"));
+    for (int i = 0; i < 5; i++) { // coming back does not give it more time
+        forget(&polls);
+        post(&polls, "/pusher/1/polls/xhr", "");
+        turn();
+        pass_ms(500);
+        CHECK(gets(&polls, "\r\n\r\nh\n"));
+    }
+    pass_ms(500);
+    CHECK(streams(&p, end_line));
+    CHECK(gets(&socket, end_line) && gets(&socket, NULL));
+    forget(&polls);
+    post(&polls, "/pusher/1/polls/xhr", "");
+    CHECK(gets(&polls, end_line));
+    CHECK_EQ(closed(CLOSE_UNNAMED), 3);
+    CHECK_EQ(served.workers[0]->fallbacks.live, 0);
+    peer_close(&polls);
+    peer_close(&socket);
+    peer_close(&p);
+    end();
+}
+
+TEST(who_has_named_its_app_stays)
+{
+    struct peer p;
+    struct peer sender;
+    START(.sets = {"limits.head_ms=1000"});
+    peer_open(&p, 0);
+    post(&p, "/pusher/1/a/xhr_streaming", "");
+    CHECK(streams(&p, "o\n"));
+    pass_ms(999);
+    peer_open(&sender, 0);
+    CHECK(answers(
+        &sender, "/pusher/1/a/xhr_send", "[\"{\\\"path\\\":\\\"/app/app-key\\\"}\"]", "204", ""));
+    CHECK(streams(&p, ESTABLISHED));
+    pass_ms(2000);
+    CHECK_EQ(closed(CLOSE_UNNAMED), 0);
+    CHECK_EQ(served.workers[0]->fallbacks.live, 1);
+    peer_close(&sender);
+    peer_close(&p);
+    end();
+}
+
 int main(void)
 {
     served_init();
@@ -549,5 +606,7 @@ int main(void)
     RUN(without_a_receiver_the_last_words_are_kept_for_one);
     RUN(last_words_that_nobody_fetches_are_forgotten);
     RUN(a_worker_that_ends_frees_every_session);
+    RUN(who_never_names_its_app_is_told_to_go);
+    RUN(who_has_named_its_app_stays);
     return test_end();
 }
