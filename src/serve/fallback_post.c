@@ -119,8 +119,13 @@ static void take_early(struct serve *s, struct fallback *f)
 
 static void take_due(struct serve *s, struct fallback *f)
 {
-    while (is_alive(f) && f->early && f->early->n <= f->last_n + 1)
+    while (is_alive(f)) {
+        if (f->seen_n == f->last_n + 1)
+            f->last_n = f->seen_n;
+        if (!f->early || f->early->n > f->last_n + 1)
+            return;
         take_early(s, f);
+    }
 }
 
 static void list_early(struct serve *s, const struct fallback *f)
@@ -161,8 +166,10 @@ void fallback_post(struct serve *s, struct fallback *f, struct span body, uint64
 
 void fallback_saw(struct serve *s, struct fallback *f, uint64_t n)
 {
-    if (!f->last_n || n == f->last_n + 1)
+    if (!f->last_n)
         f->last_n = n;
+    if (n > f->seen_n)
+        f->seen_n = n;
     take_due(s, f);
 }
 

@@ -219,6 +219,46 @@ TEST(a_receive_that_overtook_sends_does_not_make_them_late)
     finish();
 }
 
+TEST(what_comes_behind_a_receive_that_overtook_does_not_wait_for_it)
+{
+    struct peer next;
+    START(0);
+    begin(1);
+    peer_open(&next, 0);
+    post(&next, BASE "xhr_streaming?protocol=7&n=3", "");
+    CHECK(gets(&next, "\r\n\r\n"));
+    subscribe_as(5);
+    subscribe_as(2);
+    CHECK_EQ(session_of_test()->last_n, 3);
+    subscribe_as(4);
+    CHECK(streams(&next, SUCCEEDED("c5"))); // without any time passing
+    CHECK(comes_before(lines(&next), SUCCEEDED("c4"), SUCCEEDED("c5")));
+    CHECK_EQ(session_of_test()->last_n, 5);
+    CHECK_EQ(served.workers[0]->n_early, 1); // its place in the list goes at the next sweep
+    pass_ms(50);
+    CHECK_EQ(served.workers[0]->n_early, 0);
+    peer_close(&next);
+    finish();
+}
+
+TEST(what_waited_in_vain_makes_a_receive_before_it_old)
+{
+    struct peer next;
+    START(0);
+    begin(1);
+    peer_open(&next, 0);
+    post(&next, BASE "xhr_streaming?protocol=7&n=3", "");
+    CHECK(gets(&next, "\r\n\r\n"));
+    subscribe_as(6);
+    pass_ms(50); // 2, 4 and 5 never come
+    CHECK(streams(&next, SUCCEEDED("c6")));
+    CHECK_EQ(session_of_test()->last_n, 6);
+    subscribe_as(7);
+    CHECK(streams(&next, SUCCEEDED("c7")));
+    peer_close(&next);
+    finish();
+}
+
 static uint32_t seed = 7;
 
 static uint32_t draw(uint32_t below)
@@ -342,6 +382,8 @@ int main(void)
     RUN(the_greatest_number_waits_its_time_and_no_longer);
     RUN(a_receive_and_a_refused_body_use_up_their_numbers);
     RUN(a_receive_that_overtook_sends_does_not_make_them_late);
+    RUN(what_comes_behind_a_receive_that_overtook_does_not_wait_for_it);
+    RUN(what_waited_in_vain_makes_a_receive_before_it_old);
     RUN(any_order_of_arrival_becomes_the_order_of_sending);
     RUN(the_messages_of_posts_are_taken_one_after_the_other);
     RUN(what_waits_is_bounded);
