@@ -294,17 +294,20 @@ static bool may_read(const struct serve *s, const struct conn *c)
     return false;
 }
 
-/* Pages of any origin may read why: the path may be one of theirs (pusher-protocol 3.10). */
-static void refuse(struct serve *s, struct conn *c, int status)
+/* Pages of any origin may read why: the path may be one of theirs (pusher-protocol 3.10).
+ * head is NULL when it could not be read. */
+static void refuse(struct serve *s, struct conn *c, const struct http_head *head, int status)
 {
     char text[64];
+    char headers[FALLBACK_HEADERS];
     int n = snprintf(text, sizeof text, "%s\n", http_reason(status));
+    fallback_headers(head ? fallback_origin(s, head) : span_of(NULL, 0), headers);
     c->flags |= CONN_LAST;
     conn_reply(s, c,
         &(struct reply){.status = status,
             .type = "text/plain",
             .body = span_of(text, (size_t)n),
-            .headers = "Access-Control-Allow-Origin: *\r\n"});
+            .headers = headers});
 }
 
 static void begin_body(
@@ -366,7 +369,7 @@ static struct span feed_body(struct serve *s, struct conn *c, struct span input)
         enum http_result result =
             http_chunked(&in->chunked, &input, &in->body, in->body_limit, &status);
         if (result == HTTP_BAD)
-            refuse(s, c, status);
+            refuse(s, c, &head, status);
         if (result != HTTP_OK)
             return input;
     } else {
@@ -405,7 +408,7 @@ static struct span take_head(
     if (head->has_length && head->length > limit) {
         c->flags |= CONN_LAST;
         if (!endpoint_refuse(s, c, head, 413))
-            refuse(s, c, 413);
+            refuse(s, c, head, 413);
     } else if (is_whole) {
         struct span body = span_of(rest.p, (size_t)head->length);
         rest = span_from(rest, body.len);
@@ -440,7 +443,7 @@ static struct span feed_http(struct serve *s, struct conn *c, struct span input)
     case HTTP_OK:
         return take_head(s, c, &head, input, used);
     case HTTP_BAD:
-        refuse(s, c, status);
+        refuse(s, c, NULL, status);
         break;
     }
     return span_of(input.p, 0);
@@ -654,6 +657,14 @@ bool conn_event(struct serve *s, const struct loop_event *e)
 
 /* --- clocks ------------------------------------------------------------------------------------------------ */
 
+/* The head has been read. */
+static void refuse_body(struct serve *s, struct conn *c, int status)
+{
+    struct http_head head;
+    parse_kept_head(s, c, &head);
+    refuse(s, c, &head, status);
+}
+
 static void sweep_head(struct serve *s, struct conn *c, uint32_t waited)
 {
     const struct config_limits *limits = &s->config->limits;
@@ -662,10 +673,10 @@ static void sweep_head(struct serve *s, struct conn *c, uint32_t waited)
             conn_kill(s, c);
     } else if (c->in && c->in->in_body) {
         if (waited >= limits->body_ms)
-            refuse(s, c, 408);
+            refuse_body(s, c, 408);
     } else if (c->flags & CONN_BEGUN) {
         if (waited >= limits->head_ms)
-            refuse(s, c, 408);
+            refuse(s, c, NULL, 408);
     } else if (waited >= (c->flags & CONN_USED ? limits->keepalive_ms : limits->head_ms)) {
         conn_kill(s, c);
     }

@@ -148,6 +148,13 @@ void fallback_free_all(struct serve *s);
 enum { FALLBACK_HEADERS = 512, ORIGIN_MAX = 200 };
 void fallback_headers(struct span origin, char out[FALLBACK_HEADERS]);
 
+/* The origin that the answer to this request names: SockJS clients send credentials.  Empty for
+ * other requests. */
+struct span fallback_origin(const struct serve *s, const struct http_head *head);
+
+/* For who sends none. */
+#define FALLBACK_ANY_ORIGIN "Access-Control-Allow-Origin: *\r\n"
+
 enum fallback_verb {
     FALLBACK_STREAMING,
     FALLBACK_POLL,
@@ -168,6 +175,9 @@ bool fallback_path(struct span path, struct fallback_path *out);
 
 void fallback_request(struct serve *s, struct conn *c, const struct http_head *head,
     const struct fallback_path *path, struct span body);
+
+/* A path that is nearly one of these: pages of other origins may read that it is not. */
+void fallback_not_found(struct serve *s, struct conn *c, const struct http_head *head);
 
 void fallback_preflight(struct serve *s, struct conn *c, const struct http_head *head);
 

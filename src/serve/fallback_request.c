@@ -92,13 +92,21 @@ static bool read_names(struct span path, bool has_key, struct fallback_path *out
     return read_verb(path, out) && !(has_key && out->verb == FALLBACK_WEBSOCKET);
 }
 
-bool fallback_path(struct span path, struct fallback_path *out)
+/* Behind /pusher, when it begins so. */
+static bool skip_pusher(struct span *path)
 {
     static const char pusher[] = "/pusher";
-    *out = (struct fallback_path){0};
-    bool is_pusher = span_starts(path, pusher) && (path.len == 7 || path.p[7] == '/');
+    size_t n = sizeof pusher - 1;
+    bool is_pusher = span_starts(*path, pusher) && (path->len == n || path->p[n] == '/');
     if (is_pusher)
-        path = span_from(path, sizeof pusher - 1);
+        *path = span_from(*path, n);
+    return is_pusher;
+}
+
+bool fallback_path(struct span path, struct fallback_path *out)
+{
+    *out = (struct fallback_path){0};
+    bool is_pusher = skip_pusher(&path);
     if (span_starts(path, "/app/"))
         return read_names(span_from(path, 5), true, out);
     if (!is_pusher)
@@ -108,6 +116,14 @@ bool fallback_path(struct span path, struct fallback_path *out)
         return true;
     }
     return read_names(span_from(path, 1), false, out);
+}
+
+struct span fallback_origin(const struct serve *s, const struct http_head *head)
+{
+    struct span path;
+    bool is_sockjs =
+        route_path(s, head->path, &path) && skip_pusher(&path) && !span_starts(path, "/app/");
+    return is_sockjs ? head->origin : span_of(NULL, 0);
 }
 
 static uint64_t read_number(struct span query, const char *name)
@@ -292,8 +308,7 @@ void fallback_request(struct serve *s, struct conn *c, const struct http_head *h
     const struct fallback_path *path, struct span body)
 {
     struct ask ask = {.c = c, .head = head, .path = path, .body = body};
-    /* SockJS clients send credentials, so their origin is answered by name. */
-    fallback_headers(path->key.p ? span_of(NULL, 0) : head->origin, ask.headers);
+    fallback_headers(fallback_origin(s, head), ask.headers);
     if (path->verb >= FALLBACK_WEBSOCKET)
         answer_get(s, &ask);
     else if (head->method != HTTP_POST)
@@ -304,17 +319,24 @@ void fallback_request(struct serve *s, struct conn *c, const struct http_head *h
         receive(s, &ask);
 }
 
+void fallback_not_found(struct serve *s, struct conn *c, const struct http_head *head)
+{
+    char headers[FALLBACK_HEADERS];
+    fallback_headers(fallback_origin(s, head), headers);
+    conn_reply(s, c,
+        &(struct reply){.status = 404,
+            .type = text_plain,
+            .body = span_str("404 NOT FOUND\n"),
+            .headers = headers});
+}
+
 /* A preflight: what the page wants to send is allowed, whatever the path (3.10). */
 void fallback_preflight(struct serve *s, struct conn *c, const struct http_head *head)
 {
     struct span wanted = head->request_headers;
-    struct span path;
-    struct fallback_path fallback;
     char headers[FALLBACK_HEADERS];
     char lines[2 * FALLBACK_HEADERS];
-    bool is_sockjs =
-        route_path(s, head->path, &path) && fallback_path(path, &fallback) && !fallback.key.p;
-    fallback_headers(is_sockjs ? head->origin : span_of(NULL, 0), headers);
+    fallback_headers(fallback_origin(s, head), headers);
     for (size_t i = 0; i < wanted.len; i++)
         if (wanted.p[i] < ' ' || wanted.p[i] > '~')
             wanted.len = 0;

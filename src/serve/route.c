@@ -458,6 +458,8 @@ void route_request(struct serve *s, struct conn *c, const struct http_head *head
         redirect_to_prefix(s, c);
     else if (fallback_path(path, &fallback))
         fallback_request(s, c, head, &fallback, body);
+    else if (span_starts(path, "/pusher/"))
+        fallback_not_found(s, c, head);
     else if (span_starts(path, "/events/"))
         events_request(s, c, head, span_from(path, 8));
     else if (span_starts(path, "/apps/"))

@@ -215,7 +215,7 @@ test('the defaults: 25 s and 5 s', async () => {
 });
 
 describe('pages of other origins', () => {
-  const ctx = useServer({ set: quick });
+  const ctx = useServer({ set: { ...quick, 'limits.body_ms': 1000 } });
   const origin = 'https://page.example';
   const ask = (method, target, options) => exchange(ctx.server, requestText(method, target, { ...options, headers: { Origin: origin, ...options?.headers } }));
 
@@ -251,6 +251,7 @@ describe('pages of other origins', () => {
     'GET for POST': [405, () => ask('GET', '/pusher/app/test-key/1/a/xhr')],
     'PUT for POST': [405, () => ask('PUT', '/pusher/app/test-key/1/a/xhr_send')],
     'a body that is too long': [413, () => ask('POST', '/pusher/app/test-key/1/a/xhr_send', { body: 'x'.repeat(140000) })],
+    'a verb that there is not': [404, () => ask('POST', '/pusher/app/test-key/1/a/eventsource')],
     'chunks that are none': [400, () => ask('POST', '/pusher/app/test-key/1/a/xhr_send', { headers: { 'Content-Length': null, 'Transfer-Encoding': 'chunked' }, body: 'zz\r\n' })],
   };
   for (const [name, [status, fn]] of Object.entries(answers))
@@ -259,6 +260,24 @@ describe('pages of other origins', () => {
       assert.equal(answer.status, status);
       assert.equal(answer.headers['access-control-allow-origin'], '*');
       if (status === 405) assert.equal(answer.headers.allow, 'OPTIONS, POST');
+    });
+
+  // SockJS has credentials, with which a browser takes no '*'.
+  const sockjs = {
+    'a verb that there is not': [404, () => ask('POST', '/pusher/1/a/eventsource')],
+    'a page that there is not': [404, () => ask('GET', '/pusher/iframe.html')],
+    'a body that is too long': [413, () => ask('POST', '/pusher/1/a/xhr_send', { body: 'x'.repeat(140000) })],
+    'a chunk that is too long': [413, () => ask('POST', '/pusher/1/a/xhr_send', { headers: { 'Content-Length': null, 'Transfer-Encoding': 'chunked' }, body: 'fffff\r\n' })],
+    'chunks that are none': [400, () => ask('POST', '/pusher/1/a/xhr_send', { headers: { 'Content-Length': null, 'Transfer-Encoding': 'chunked' }, body: 'zz\r\n' })],
+    'a body that does not come': [408, () => ask('POST', '/pusher/1/a/xhr_send', { headers: { 'Content-Length': 10 } })],
+  };
+  for (const [name, [status, fn]] of Object.entries(sockjs))
+    test(`SockJS: ${name} (${status}) may be read with credentials`, async () => {
+      const answer = await fn();
+      assert.equal(answer.status, status);
+      assert.equal(answer.headers['access-control-allow-origin'], origin);
+      assert.equal(answer.headers['access-control-allow-credentials'], 'true');
+      assert.equal(answer.headers.vary, 'Origin');
     });
 
   test('a stream may be read', async () => {
