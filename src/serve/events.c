@@ -25,6 +25,20 @@ static bool next_name(struct span *list, struct span *name)
     return true;
 }
 
+static const char *headers_of(int status)
+{
+    switch (status) {
+    case 401:
+        return FALLBACK_ANY_ORIGIN "WWW-Authenticate: Bearer\r\n";
+    case 405:
+        return FALLBACK_ANY_ORIGIN "Allow: GET, OPTIONS\r\n";
+    case 503:
+        return FALLBACK_ANY_ORIGIN "Retry-After: 5\r\n";
+    default:
+        return FALLBACK_ANY_ORIGIN;
+    }
+}
+
 static void answer(struct serve *s, struct conn *c, int status, const char *before,
     struct span name, const char *after)
 {
@@ -38,10 +52,7 @@ static void answer(struct serve *s, struct conn *c, int status, const char *befo
         &(struct reply){.status = status,
             .type = "text/plain; charset=utf-8",
             .body = buf_span(&body),
-            .headers = status == 503   ? "Access-Control-Allow-Origin: *\r\nRetry-After: 5\r\n"
-                       : status == 401 ? "Access-Control-Allow-Origin: *\r\n"
-                                         "WWW-Authenticate: Bearer\r\n"
-                                       : "Access-Control-Allow-Origin: *\r\n"});
+            .headers = headers_of(status)});
     buf_fini(&body);
 }
 

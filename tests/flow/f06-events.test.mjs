@@ -167,6 +167,8 @@ describe('event streams: answers', () => {
     for (const method of ['POST', 'PUT', 'HEAD']) {
       const answer = await exchange(ctx.server, requestText(method, target('a', 'one-key')), { bodiless: method === 'HEAD' });
       assert.equal(answer.status, 405);
+      assert.equal(answer.headers.allow, 'GET, OPTIONS');
+      assert.equal(answer.headers['access-control-allow-origin'], '*');
     }
   });
 
