@@ -295,12 +295,14 @@ static bool may_read(const struct serve *s, const struct conn *c)
 }
 
 /* Pages of any origin may read why: the path may be one of theirs (pusher-protocol 3.10).
- * head is NULL when it could not be read. */
+ * head is NULL when it could not be read.  Clients look at no send's answer: that a message was
+ * too long for the server is told as over a WebSocket, by the end. */
 static void refuse(struct serve *s, struct conn *c, const struct http_head *head, int status)
 {
     char text[64];
     char headers[FALLBACK_HEADERS];
     int n = snprintf(text, sizeof text, "%s\n", http_reason(status));
+    struct fallback *f = head && status == 413 ? fallback_of_send(s, head) : NULL;
     fallback_headers(head ? fallback_origin(s, head) : span_of(NULL, 0), headers);
     c->flags |= CONN_LAST;
     conn_reply(s, c,
@@ -308,6 +310,8 @@ static void refuse(struct serve *s, struct conn *c, const struct http_head *head
             .type = "text/plain",
             .body = span_of(text, (size_t)n),
             .headers = headers});
+    if (f)
+        fallback_close(s, f, CLOSE_TOO_BIG);
 }
 
 static void begin_body(

@@ -534,6 +534,14 @@ void fallback_end(struct serve *s, struct fallback *f, const struct fallback_end
     free_fallback(s, f);
 }
 
+void fallback_close(struct serve *s, struct fallback *f, enum close_reason why)
+{
+    if (f->session != SLAB_NONE)
+        session_close(s, session_at(s, f->session), why, 0);
+    else if (f->state == FALLBACK_NEW)
+        sockjs_close(s, f, why);
+}
+
 /* --- clocks --------------------------------------------------------------------------------------------------- */
 
 static void beat(struct serve *s, struct fallback *f)

@@ -121,6 +121,9 @@ struct fallback_end {
 };
 void fallback_end(struct serve *s, struct fallback *f, const struct fallback_end *end);
 
+/* Ends the conversation, whether it has a session yet or not. */
+void fallback_close(struct serve *s, struct fallback *f, enum close_reason why);
+
 /* A client that answers each heartbeat, or asks anew, is heard; others are known to live by
  * what their sockets take. */
 static inline bool fallback_proves_life(const struct fallback *f)
@@ -176,6 +179,9 @@ bool fallback_path(struct span path, struct fallback_path *out);
 void fallback_request(struct serve *s, struct conn *c, const struct http_head *head,
     const struct fallback_path *path, struct span body);
 
+/* The conversation that this request sends to, or NULL. */
+struct fallback *fallback_of_send(const struct serve *s, const struct http_head *head);
+
 /* A path that is nearly one of these: pages of other origins may read that it is not. */
 void fallback_not_found(struct serve *s, struct conn *c, const struct http_head *head);
 
@@ -189,6 +195,9 @@ void sockjs_note(struct fallback *f, const struct conn *c, struct span origin);
 /* The 101 has been sent. */
 void sockjs_begin(struct serve *s, struct conn *c, struct span origin);
 void sockjs_receive(struct serve *s, struct conn *c, struct span text);
+
+/* NEW: it ends. */
+void sockjs_close(struct serve *s, struct fallback *f, enum close_reason why);
 
 /* NEW: its time may be over, and then it has ended. */
 void sockjs_sweep(struct serve *s, struct fallback *f);

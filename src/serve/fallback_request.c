@@ -126,6 +126,15 @@ struct span fallback_origin(const struct serve *s, const struct http_head *head)
     return is_sockjs ? head->origin : span_of(NULL, 0);
 }
 
+struct fallback *fallback_of_send(const struct serve *s, const struct http_head *head)
+{
+    struct span path;
+    struct fallback_path found;
+    bool is_send = head->method == HTTP_POST && route_path(s, head->path, &path) &&
+                   fallback_path(path, &found) && found.verb == FALLBACK_SEND;
+    return is_send ? fallback_find(s, found.name) : NULL;
+}
+
 static uint64_t read_number(struct span query, const char *name)
 {
     struct buf text = {0};
@@ -256,6 +265,7 @@ static void take_send(struct serve *s, const struct ask *ask)
     if (!fallback_has_room(s, f, ask->body.len)) {
         serve_count(s, COUNTER_BAD_SENDS, 1);
         answer(s, ask, 429, "too many messages of this session are waiting\n");
+        fallback_close(s, f, CLOSE_TOO_FAST); // clients look at no status: they would miss it
         return;
     }
     conn_reply(

@@ -57,12 +57,16 @@ void sockjs_open(struct serve *s, struct fallback *f, struct span text)
         refuse(s, f, &claim, why);
 }
 
+void sockjs_close(struct serve *s, struct fallback *f, enum close_reason why)
+{
+    refuse(s, f, &(struct session_claim){.transport = TRANSPORT_SOCKJS}, why);
+}
+
 /* A client names its app at once; one that does not would stay for as long as its socket. */
 void sockjs_sweep(struct serve *s, struct fallback *f)
 {
-    struct session_claim claim = {.transport = TRANSPORT_SOCKJS};
     if (s->now_ms - f->new_ms >= s->config->limits.head_ms)
-        refuse(s, f, &claim, CLOSE_UNNAMED);
+        sockjs_close(s, f, CLOSE_UNNAMED);
 }
 
 void sockjs_note(struct fallback *f, const struct conn *c, struct span origin)
@@ -85,7 +89,7 @@ void sockjs_begin(struct serve *s, struct conn *c, struct span origin)
     counter_sub(&s->stats.detached, 1);
     fallback_line(s, f, "o");
     if (is_full)
-        refuse(s, f, &(struct session_claim){.transport = TRANSPORT_SOCKJS}, CLOSE_OVER_CAPACITY);
+        sockjs_close(s, f, CLOSE_OVER_CAPACITY);
 }
 
 /* A SockJS client sends a list of messages, or one alone. */
@@ -103,10 +107,7 @@ void sockjs_receive(struct serve *s, struct conn *c, struct span text)
     }
     if (!ok) {
         serve_count(s, COUNTER_BAD_SENDS, 1);
-        if (f->session == SLAB_NONE)
-            refuse(s, f, &(struct session_claim){.transport = TRANSPORT_SOCKJS}, CLOSE_BAD_MESSAGE);
-        else
-            session_close(s, session_at(s, f->session), CLOSE_BAD_MESSAGE, 0);
+        fallback_close(s, f, CLOSE_BAD_MESSAGE);
         return;
     }
     if (value.kind == JSON_ARRAY) {

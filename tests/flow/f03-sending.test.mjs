@@ -193,22 +193,42 @@ forEachWorkers('sending', { set: quick }, (ctx) => {
     await stream.expectEvent('{"event":"pusher:pong","data":"{}"}');
   });
 
-  test('a longer body is answered 413, and the session stays', async () => {
+  test('a longer body is answered 413, and ends the session by 1009', async () => {
+    for (const options of [{}, { headers: { 'Content-Length': null, 'Transfer-Encoding': 'chunked' }, body: 'fffff\r\n' }]) {
+      const { session, stream } = await open();
+      const body = JSON.stringify(['x'.repeat(140000)]);
+      const answer = await exchange(ctx.server, requestText('POST', session.target('xhr_send'), { body, ...options }));
+      assert.equal(answer.status, 413);
+      assert.equal(answer.headers['access-control-allow-origin'], '*');
+      await stream.expectLine('c[1009,"message too big"]');
+      await stream.expectEnd();
+      assert.equal((await session.send([])).status, 404);
+    }
+  });
+
+  test('between two polls, too: the next one is told', async () => {
+    const session = new Session(ctx);
+    await session.openPoll();
+    assert.equal((await session.sendBody(JSON.stringify(['x'.repeat(140000)]))).status, 413);
+    assert.equal((await session.poll()).text, 'c[1009,"message too big"]\n');
+  });
+
+  test('a body that is too long for no session ends none', async () => {
     const { session, stream } = await open();
-    const answer = await session.sendBody(JSON.stringify(['x'.repeat(140000)]));
-    assert.equal(answer.status, 413);
-    assert.equal(answer.headers['access-control-allow-origin'], '*');
+    const body = JSON.stringify(['x'.repeat(140000)]);
+    assert.equal((await exchange(ctx.server, requestText('POST', `${session.base}x/xhr_send`, { body }))).status, 413);
+    assert.equal((await exchange(ctx.server, requestText('POST', session.target('xhr'), { body }))).status, 413);
     await session.send([]);
     await stream.expectLine('a[]');
   });
 
-  test('too many that wait for earlier ones are answered 429 and counted; those taken arrive', async () => {
+  test('too many that wait for earlier ones are answered 429, counted, and end the session by 4100', async () => {
     const { session, stream } = await open();
     const long = JSON.stringify({ event: 'pusher:ping', data: 'x'.repeat(60000) });
     const statuses = [];
     await expectRise(ctx.server, 'carillon_bad_sends_total', 1, async () => {
       // They wait for 50 ms only, so that a slow machine may need a second try.
-      for (let round = 0; !statuses.includes(429); round++) {
+      for (let round = 0; !statuses.includes(429) && !statuses.includes(404); round++) {
         assert.ok(round < 20, 'never too many');
         const http = await httpSocket(ctx.server);
         const body = JSON.stringify([long, long]);
@@ -217,13 +237,16 @@ forEachWorkers('sending', { set: quick }, (ctx) => {
         for (let i = 0; i < 8; i++) {
           const { status, text } = await http.response();
           if (status === 429) assert.equal(text, 'too many messages of this session are waiting\n');
-          else assert.equal(status, 204);
+          else assert.equal(status, statuses.includes(429) ? 404 : 204);
           statuses.push(status);
         }
         http.destroy();
       }
     });
-    for (let i = 0; i < 2 * statuses.filter((status) => status === 204).length; i++)
-      await stream.expectEvent('{"event":"pusher:pong","data":"{}"}');
+    // What was taken before arrives; what waited goes with the session.
+    let line;
+    while ((line = await stream.line()).startsWith('a')) assert.equal(line, lineOf('{"event":"pusher:pong","data":"{}"}'));
+    assert.equal(line, 'c[4100,"Too many messages were waiting, back off"]');
+    await stream.expectEnd();
   });
 });

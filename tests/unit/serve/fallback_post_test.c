@@ -330,9 +330,11 @@ TEST(what_waits_is_bounded)
     CHECK(has(&sender, "HTTP/1.1 429 "));
     CHECK(gets(&sender, "too many messages of this session are waiting\n"));
     CHECK_EQ(counted(COUNTER_BAD_SENDS), 1);
-    pass_ms(50);
-    CHECK_EQ(session_of_test()->inbox_bytes, 0);
-    subscribe_as(2000); // there is room again
+    CHECK(gets(&stream, "c[4100,\"Too many messages were waiting, back off\"]"));
+    CHECK_EQ(closed(CLOSE_TOO_FAST), 1);
+    CHECK_EQ(served.workers[0]->fallbacks.live, 0);
+    pass_ms(50); // nothing is left that would be due
+    CHECK_EQ(served.workers[0]->n_early, 0);
     finish();
 }
 

@@ -196,6 +196,33 @@ TEST(sockjs_has_sentences_of_its_own_for_bad_bodies)
     end();
 }
 
+TEST(a_body_that_is_too_long_ends_what_it_was_sent_to)
+{
+    struct peer p;
+    struct peer stream;
+    struct peer socket;
+    START(.sets = {"limits.message_bytes=128", "limits.body_bytes=1024"});
+    open_stream(&stream, BASE "xhr_streaming?protocol=7");
+    peer_open(&socket, 0);
+    post(&socket, "/pusher/1/s/xhr_streaming", "");
+    CHECK(streams(&socket, "o\n"));
+    peer_open(&p, 0);
+    CHECK(asks(&p, "POST " BASE "xhr_send HTTP/1.1\r\nHost: h\r\nContent-Length: 2000\r\n\r\n",
+        "HTTP/1.1 413 "));
+    CHECK(streams(&stream, "c[1009,\"message too big\"]\n"));
+    peer_close(&p);
+    peer_open(&p, 0); // its app is not named yet
+    CHECK(asks(&p, "POST /pusher/1/s/xhr_send HTTP/1.1\r\nHost: h\r\nContent-Length: 2000\r\n\r\n",
+        "HTTP/1.1 413 "));
+    CHECK(streams(&socket, "c[1009,\"message too big\"]\n"));
+    CHECK_EQ(closed(CLOSE_TOO_BIG), 2);
+    CHECK_EQ(served.workers[0]->fallbacks.live, 0);
+    peer_close(&p);
+    peer_close(&socket);
+    peer_close(&stream);
+    end();
+}
+
 /* --- the rest ---------------------------------------------------------------------------------- */
 
 TEST(a_wrong_method_is_told_the_right_ones)
@@ -376,6 +403,7 @@ int main(void)
     RUN(a_send_to_no_session_is_unknown);
     RUN(a_body_that_is_no_list_of_strings_is_refused);
     RUN(sockjs_has_sentences_of_its_own_for_bad_bodies);
+    RUN(a_body_that_is_too_long_ends_what_it_was_sent_to);
     RUN(a_wrong_method_is_told_the_right_ones);
     RUN(sockjs_is_told_what_the_server_can_do);
     RUN(who_may_not_open_is_opened_and_closed_at_once);
