@@ -4,7 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { apiRequest, expectIdle, forEachWorkers, rawSocket, rawSubscribe, slowness, startServer, until, wsFrame } from './harness.mjs';
+import { apiRequest, expectIdle, forEachWorkers, rawSocket, rawSubscribe, slowness, startServer, until, wsFrame, wsOnly } from './harness.mjs';
 import { expectServes, httpSocket, isSanitized, requestText, residentBytes, signedText } from './http.mjs';
 
 const tree = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
@@ -57,7 +57,7 @@ forEachWorkers('incidents', {}, (ctx) => {
     await b.expectNothing();
   });
 
-  test('incident 22: presence is of users, not of connections, also when they break off', async () => {
+  test('incident 22: presence is of users, not of connections, also when they break off', wsOnly('it resets sockets'), async () => {
     const member = (socket, id) => rawSubscribe(socket, 'presence-r', { channelData: JSON.stringify({ user_id: id }) });
     const watcher = await ctx.raw();
     await member(watcher, 'watcher');
@@ -121,7 +121,7 @@ async function round(server, n) {
   await expectIdle(server);
 }
 
-test('incident 21: rounds of clients, events and garbage leave nothing behind', async (t) => {
+test('incident 21: rounds of clients, events and garbage leave nothing behind', wsOnly('its garbage is frames'), async (t) => {
   const server = await startServer({ workers: 2 });
   try {
     const n = slowness > 1 ? 60 : 200;
@@ -163,7 +163,7 @@ test('incident 21: publishing to nobody leaves nothing', async (t) => {
   }
 });
 
-test('incident 18: abuse of every kind at once, while clean clients are served', async () => {
+test('incident 18: abuse of every kind at once, while clean clients are served', wsOnly('its garbage is frames'), async () => {
   const server = await startServer({ workers: 2 });
   let seed = 4711;
   const random = (n) => (seed = (seed * 1103515245 + 12345) & 0x7fffffff) % n;

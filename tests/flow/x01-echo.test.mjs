@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import Echo from 'laravel-echo';
 import Pusher from 'pusher-js';
-import { connected, forEachWorkers, once, pusherClient, until, within } from './harness.mjs';
+import { connected, forEachWorkers, once, overHttp, pusherClient, transport, until, within } from './harness.mjs';
 
 for (const broadcaster of ['pusher', 'reverb'])
   forEachWorkers(`laravel-echo with ${broadcaster}`, {}, (ctx) => {
@@ -18,7 +18,9 @@ for (const broadcaster of ['pusher', 'reverb'])
         wsHost: ctx.server.host,
         wsPort: ctx.server.port,
         forceTLS: false,
-        enabledTransports: ['ws', 'wss'],
+        enabledTransports: overHttp ? [transport] : ['ws', 'wss'],
+        httpHost: ctx.server.host,
+        httpPort: ctx.server.port,
         withoutInterceptors: true,
         ...(broadcaster === 'pusher' ? { cluster: 'self' } : {}),
         channelAuthorization: {
