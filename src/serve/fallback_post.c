@@ -142,6 +142,7 @@ static void wait_for_others(struct serve *s, struct fallback *f, struct span bod
     struct post *p = keep(f, body, n, 0);
     struct post **at = &f->early;
     p->due_ms = s->now_ms + EARLY_MS;
+    serve_count(s, COUNTER_HELD_SENDS, 1);
     if (!f->early)
         list_early(s, f);
     while (*at && (*at)->n < n)

@@ -93,6 +93,7 @@ TEST(posts_in_order_are_taken_at_once)
     CHECK_STR(told(), "2 3 4 5 ");
     CHECK_EQ(session_of_test()->last_n, 5);
     CHECK_EQ(served.workers[0]->n_early, 0);
+    CHECK_EQ(counted(COUNTER_HELD_SENDS), 0);
     finish();
 }
 
@@ -111,6 +112,7 @@ TEST(a_post_that_overtook_waits_for_the_one_before)
     CHECK_STR(told(), "2 3 4 ");
     CHECK_EQ(session_of_test()->inbox_bytes, 0);
     CHECK_EQ(session_of_test()->last_n, 4);
+    CHECK_EQ(counted(COUNTER_HELD_SENDS), 2);
     finish();
 }
 
