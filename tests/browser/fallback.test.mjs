@@ -1,8 +1,12 @@
 // pusher-js in Chromium behind a proxy that lets no WebSocket through, and on a healthy network.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import tls from 'node:tls';
 import { after, before, test } from 'node:test';
 import { chromium } from 'playwright-core';
 import { apiRequest, expectIdle, limit, startServer, until } from '../flow/harness.mjs';
@@ -22,9 +26,10 @@ after(() => browser?.close());
 
 const listen = (server) => new Promise((resolve) => { server.listen(0, '127.0.0.1', () => resolve(server.address().port)); });
 
-// A page of another origin than the server's: only hosts and ports are set, all else is default.
-async function startPage(t, port) {
-  const options = { cluster: 'self', forceTLS: false, wsHost: '127.0.0.1', wsPort: port, wssPort: port, httpHost: '127.0.0.1', httpPort: port, httpsPort: port };
+// A page of another origin than the server's.  Beside hosts and ports nothing is set but that it
+// may do without TLS, which more replaces: undefined is pusher-js's own default.
+async function startPage(t, port, more = { forceTLS: false }) {
+  const options = { cluster: 'self', wsHost: '127.0.0.1', wsPort: port, wssPort: port, httpHost: '127.0.0.1', httpPort: port, httpsPort: port, ...more };
   const page = `<!doctype html><link rel="icon" href="data:,"><script src="pusher.js"></script><script>
     const from = performance.now();
     window.events = [];
@@ -71,8 +76,8 @@ async function startProxy(t, target, block) {
   return { port, blocked: () => blocked };
 }
 
-async function visit(t, url) {
-  const context = await browser.newContext();
+async function visit(t, url, options) {
+  const context = await browser.newContext(options);
   t.after(() => context.close());
   context.setDefaultTimeout(limit(15000));
   const page = await context.newPage();
@@ -81,8 +86,8 @@ async function visit(t, url) {
 }
 
 // A server, and t.after() whose functions run before its end, the last first.
-async function withServer(test, fn) {
-  const server = await startServer({ workers: 2, set: { 'limits.rejoin_ms': 500 } });
+async function withServer(test, fn, set) {
+  const server = await startServer({ workers: 2, set: { 'limits.rejoin_ms': 500, ...set } });
   const cleanups = [];
   try {
     await fn(server, { after: (clean) => cleanups.unshift(clean), diagnostic: (text) => test.diagnostic(text) });
@@ -149,4 +154,59 @@ test('a page that goes away leaves, and one that comes back stays with what work
     await until(async () => (await transports(server)).join() === 'xhr_streaming', 'a session by streaming');
     await expectEvents(server, page, 'again');
   });
+});
+
+// A proxy that ends TLS, as a company's does, and lets no WebSocket through.
+async function startTlsProxy(t, target, secure, isBlocking) {
+  const sockets = new Set();
+  const keep = (socket) => {
+    sockets.add(socket);
+    return socket.on('error', () => {}).on('close', () => sockets.delete(socket));
+  };
+  const proxy = tls.createServer({ ...secure, ALPNProtocols: ['http/1.1'] }, (socket) => {
+    keep(socket).once('data', (first) => {
+      if (isBlocking && /^upgrade: *websocket/im.test(first.toString('latin1'))) {
+        blocks.refuses(socket);
+        return;
+      }
+      const peer = keep(tls.connect({ host: target.host, port: target.tlsPort, rejectUnauthorized: false }));
+      peer.write(first);
+      socket.on('close', () => peer.destroy()).pipe(peer);
+      peer.on('close', () => socket.destroy()).pipe(socket);
+    });
+  });
+  const port = await listen(proxy);
+  t.after(() => {
+    for (const socket of sockets) socket.destroy();
+    proxy.close();
+  });
+  return port;
+}
+
+test('over TLS, with hosts and ports alone: WebSocket, and HTTP where that is refused', async (c) => {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'carillon-browser-'));
+  const [cert, key] = ['cert.pem', 'key.pem'].map((name) => path.join(folder, name));
+  const made = spawnSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2',
+    '-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', cert]);
+  try {
+    assert.equal(made.status, 0, String(made.stderr));
+    const secure = { cert: readFileSync(cert), key: readFileSync(key) };
+    const free = net.createServer();
+    const tlsPort = await listen(free);
+    await new Promise((resolve) => { free.close(resolve); });
+    await withServer(c, async (server, t) => {
+      for (const [isBlocking, transport] of [[false, 'websocket'], [true, 'xhr_streaming']]) {
+        const port = await startTlsProxy(t, server, secure, isBlocking);
+        const page = await visit(t, await startPage(t, port, {}), { ignoreHTTPSErrors: true });
+        await page.waitForFunction(() => pusher.connection.state === 'connected');
+        t.diagnostic(`${transport}: connected after ${Math.round(await page.evaluate(() => window.took))} ms`);
+        await until(async () => (await transports(server)).join() === transport, `a session by ${transport}`);
+        await expectEvents(server, page, transport);
+        await page.goto('about:blank');
+        await until(async () => (await transports(server)).length === 0, 'the session to end');
+      }
+    }, { 'tls.cert': cert, 'tls.key': key, 'tls.port': tlsPort });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
