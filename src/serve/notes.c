@@ -122,7 +122,7 @@ static struct note *find_silence(const struct serve *s, uint32_t session, struct
 
 void notes_set_silent(struct serve *s, uint32_t session, struct span channel, bool is_silent)
 {
-    struct note *note = find_silence(s, session, channel);
+    struct note *note = s->notes.n ? find_silence(s, session, channel) : NULL;
     if (is_silent && !note)
         add(s, session, NOTE_SILENT, channel);
     else if (!is_silent && note)
@@ -187,6 +187,7 @@ static uint32_t visit(
     case SCAN_LEAVE:
         if (!is_theirs || !hub_unsubscribe(s->hub, session->index, session->app, scan->channel))
             return 0;
+        notes_set_silent(s, session->index, scan->channel, false);
         if (session->transport == TRANSPORT_LEGACY)
             bridge_left(s, session, scan->channel);
         return 1;

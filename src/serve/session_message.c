@@ -187,8 +187,7 @@ static void read_silence(struct serve *s, struct session *session, const struct 
     struct json_field fields[] = {{"client_events", {0}}};
     bool is_silent = sub->data_text.p && json_parse_fields(sub->data_text, &root, fields, 1) &&
                      fields[0].value.kind == JSON_FALSE;
-    if (is_silent || s->notes.n)
-        notes_set_silent(s, session->index, sub->channel, is_silent);
+    notes_set_silent(s, session->index, sub->channel, is_silent);
 }
 
 static bool authorise(struct serve *s, struct session *session, struct subscribe *sub)
@@ -205,8 +204,10 @@ static bool authorise(struct serve *s, struct session *session, struct subscribe
         return true;
     if (!check_signature(s, session, sub))
         return false;
+    if ((sub->traits & CHANNEL_PRESENCE) && !authorise_presence(s, session, sub))
+        return false;
     read_silence(s, session, sub);
-    return !(sub->traits & CHANNEL_PRESENCE) || authorise_presence(s, session, sub);
+    return true;
 }
 
 /* The fields of the frame; false with an error sent. */
@@ -292,7 +293,9 @@ static void unsubscribe(struct serve *s, struct session *session, const struct p
         fail(s, session, PUSHER_NO_CODE, "Missing parameter: data.channel");
         return;
     }
-    if (!hub_unsubscribe(s->hub, session->index, session->app, channel))
+    if (hub_unsubscribe(s->hub, session->index, session->app, channel))
+        notes_set_silent(s, session->index, channel, false);
+    else
         send_error(s, session, PUSHER_NO_CODE,
             join(s, "No current subscription to channel ", clip(channel, GIVEN_BYTES),
                 ", or subscription in progress"));

@@ -7,6 +7,7 @@
 
 #include "base/map.h"
 #include "base/mem.h"
+#include "serve/notes.h"
 #include "test.h"
 #include "wire/pusher.h"
 #include "wire/socket_id.h"
@@ -171,6 +172,26 @@ TEST(it_subscribes_joins_and_relays)
     end();
 }
 
+TEST(what_was_said_of_a_channel_goes_with_its_subscription)
+{
+    start();
+    struct session *a = open_session(0);
+    for (int i = 0; i < 3; i++) {
+        subscribe_private(a, "private-quiet", "{\"client_events\":false}");
+        beat();
+        CHECK_EQ(serve->notes.n, 1);
+        CHECK(notes_is_silent(serve, a->index, span_str("private-quiet")));
+        say(a, "{\"event\":\"pusher:unsubscribe\",\"data\":{\"channel\":\"private-quiet\"}}");
+        beat();
+        CHECK_EQ(serve->notes.n, 0);
+    }
+    subscribe_private(a, "presence-quiet", "{\"client_events\":false}"); // whom does it not say
+    beat();
+    CHECK_EQ(serve->notes.n, 0);
+    session_close(serve, a, CLOSE_PEER_GONE, 0);
+    end();
+}
+
 static void sign_in(struct session *session, const char *user_data)
 {
     char id[SOCKET_ID_MAX];
@@ -284,6 +305,7 @@ int main(void)
     log_setup(LOG_ERROR, LOG_LOGFMT);
     RUN(it_connects_and_answers_without_a_socket);
     RUN(it_subscribes_joins_and_relays);
+    RUN(what_was_said_of_a_channel_goes_with_its_subscription);
     RUN(who_signs_in_twice_stays_the_same_user);
     RUN(a_wrong_signature_joins_nothing);
     RUN(a_transport_that_takes_nothing_ends_its_session_and_no_other);
