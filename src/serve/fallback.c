@@ -463,51 +463,55 @@ static void add_end(
     buf_fini(&close);
 }
 
-static void end_websocket(
-    struct serve *s, struct conn *c, const struct fallback_end *end, const struct buf *words)
+/* A frame for each of the last words, and one that closes. */
+static void end_websocket(struct serve *s, struct conn *c, bool is_told, struct span words)
 {
     char payload[2] = {(char)(1000 >> 8), (char)(1000 & 0xff)};
-    if (end->why != CLOSE_CLIENT_CLOSED)
-        conn_send(s, c, buf_span(words));
+    if (is_told)
+        conn_send(s, c, words);
     conn_send_frame(s, c, WS_CLOSE, span_of(payload, sizeof payload));
     conn_finish(s, c);
 }
 
-/* To the receiver that is there, or kept for the next one. */
-static void say_end(struct serve *s, struct fallback *f, const struct fallback_end *end)
+/* To the receiver that is there. */
+static void say_end(
+    struct serve *s, struct fallback *f, struct conn *c, const struct fallback_end *end)
 {
-    struct conn *c = conn_of(s, f);
     struct buf words = {0};
     bool is_stream = f->receiver & RECEIVER_STREAM;
     bool is_plain = f->receiver & RECEIVER_PLAIN;
     struct chunk_walk walk = f->walk;
+    detach(s, f, c);
+    c->session = SLAB_NONE;
     add_end(s, f, end, &words);
-    if (c)
-        detach(s, f, c);
-    if (c && f->kind == FALLBACK_SOCKJS_WS) {
-        c->session = SLAB_NONE;
-        end_websocket(s, c, end, &words);
-    } else if (c && is_stream && !is_plain) {
-        c->session = SLAB_NONE;
+    if (f->kind == FALLBACK_SOCKJS_WS) {
+        end_websocket(s, c, end->why != CLOSE_CLIENT_CLOSED, buf_span(&words));
+    } else if (is_stream && !is_plain) {
         conn_send(s, c, buf_span(&words));
         end_stream(s, c, false);
     } else {
         add_bodies(&walk, buf_span(&words), &f->body);
-        if (c && is_stream) {
+        if (is_stream) {
             conn_send(s, c, buf_span(&f->body));
             end_stream(s, c, true);
-        } else if (c) {
+        } else {
             reply_poll(s, c, f);
         }
+        buf_fini(&f->body);
     }
     buf_fini(&words);
-    if (c) {
-        buf_fini(&f->body);
-        free_fallback(s, f);
-    } else {
-        f->state = FALLBACK_ENDED;
-        f->since_ms = s->now_ms;
-    }
+    free_fallback(s, f);
+}
+
+/* For the next receiver: it waits for it as a session does. */
+static void keep_end(struct serve *s, struct fallback *f, const struct fallback_end *end)
+{
+    struct buf words = {0};
+    add_end(s, f, end, &words);
+    add_bodies(&f->walk, buf_span(&words), &f->body);
+    buf_fini(&words);
+    f->state = FALLBACK_ENDED;
+    f->since_ms = s->now_ms;
 }
 
 void fallback_end(struct serve *s, struct fallback *f, const struct fallback_end *end)
@@ -521,7 +525,10 @@ void fallback_end(struct serve *s, struct fallback *f, const struct fallback_end
         serve_count(s, COUNTER_ABANDONED_BYTES, before - end->rest->bytes);
     }
     if (!is_silent && (c || f->name)) {
-        say_end(s, f, end);
+        if (c)
+            say_end(s, f, c, end);
+        else
+            keep_end(s, f, end);
         return;
     }
     serve_count(s, COUNTER_ABANDONED_BYTES, end->rest->bytes);
