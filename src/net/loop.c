@@ -43,10 +43,10 @@ void loop_wait(struct loop *l, int timeout_ms)
 {
     l->at = 0;
     l->n = epoll_wait(l->fd, l->events, LOOP_EVENTS, timeout_ms);
-    if (l->n < 0) {
-        ENSURE(errno == EINTR);
-        l->n = 0;
-    }
+    /* Cut short, as by SIGCONT: what has come by now still belongs to this turn. */
+    if (l->n < 0 && errno == EINTR)
+        l->n = epoll_wait(l->fd, l->events, LOOP_EVENTS, 0);
+    ENSURE(l->n >= 0);
 }
 
 bool loop_next(struct loop *l, struct loop_event *e)

@@ -349,6 +349,10 @@ int64_t fallback_write(struct serve *s, uint32_t index, const char *bytes, size_
     struct fallback *f = fallback_at(s, index);
     if (f->conn == SLAB_NONE)
         return 0;
+    if (f->name && (receiver_of(s, f)->flags & CONN_HANGUP)) {
+        list_for_answer(s, f); // its end has come: what it might not get is the next one's
+        return 0;
+    }
     if (f->receiver & RECEIVER_STREAM)
         return stream_to(s, f, span_of(bytes, len));
     add_bodies(&f->walk, span_of(bytes, len), &f->body);

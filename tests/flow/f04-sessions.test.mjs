@@ -6,7 +6,7 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { apiRequest, channelAuth, connected, forEachWorkers, limit, once, pusherClient, rawSubscribe, sleep, startServer, subscribed, until, userAuth, useServer } from './harness.mjs';
+import { apiRequest, channelAuth, connected, forEachWorkers, limit, once, pusherClient, rawSubscribe, signedQuery, sleep, startServer, subscribed, until, userAuth, useServer } from './harness.mjs';
 import { eventText, expectRise, lineOf, PREAMBLE, publish, quick, QUERY, readLines, SCRIPT, Session, sessions, subscribeText, succeeded } from './fallback.mjs';
 import { exchange, httpSocket, requestText } from './http.mjs';
 
@@ -103,6 +103,26 @@ forEachWorkers('the life of a session', { set: quick }, (ctx) => {
     const again = await session.stream();
     assert.equal(`${await again.line()}\n`, PREAMBLE, 'a receive opens another');
     await again.expectLine('o');
+  });
+
+  test('an event that comes in the same turn as the end of its receiver waits for the next', async () => {
+    const session = new Session(ctx);
+    let stream = await session.openStream();
+    await session.subscribe('rotating');
+    await stream.expectEvent(succeeded('rotating'));
+    for (let n = 1; n <= 10; n++) {
+      const publisher = await httpSocket(ctx.server); // there already, so that both ends come at once
+      const body = JSON.stringify({ name: 'e', channel: 'rotating', data: String(n) });
+      const { query } = signedQuery(ctx.server.app, 'POST', `/apps/${ctx.server.app.id}/events`, {}, body);
+      await ctx.server.freeze();
+      stream.destroy();
+      await until(() => stream.closed, 'the receiver to be gone');
+      publisher.write(requestText('POST', `/apps/${ctx.server.app.id}/events?${query}`, { body }));
+      ctx.server.thaw();
+      stream = await session.stream();
+      await stream.expectLine(lineOf({ event: 'e', channel: 'rotating', data: String(n) }));
+      publisher.destroy();
+    }
   });
 
   test('a poll that is aborted leaves as well', async () => {
