@@ -161,7 +161,7 @@ struct courier *courier_start(struct config *config, struct house *house)
     config_hold(config);
     c->house = house;
     c->outbound = outbound_new(!config->webhooks.private_addresses);
-    c->webhooks = webhooks_new(c->outbound, &c->counts);
+    c->webhooks = webhooks_new(outbound_post, c->outbound, &c->counts);
     c->upstreams = upstreams_new(c->outbound, on_exchange, c);
     use_config(c);
     int rc = pthread_mutex_init(&c->door, NULL);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/list.h"
 #include "base/mem.h"
 
@@ -181,7 +182,9 @@ static void tell(struct exchange *x, CURLcode code)
         .status = (int)status,
         .error = x->error,
         .body = buf_span(&x->answer),
-        .took_ms = (uint32_t)(took_us / 1000)};
+        .took_ms = (uint32_t)(took_us / 1000),
+        .now_ms = clock_us() / 1000,
+        .wall_ms = clock_wall_ms()};
     if (code == CURLE_OK)
         result.outcome = OUTBOUND_ANSWERED;
     else if (x->was_refused)

@@ -28,6 +28,8 @@ struct outbound_result {
     const char *error; // a sentence, until the callback returns; "" when there is none
     struct span body;  // likewise
     uint32_t took_ms;
+    uint64_t now_ms; // monotonic: when it ended
+    int64_t wall_ms; // likewise
 };
 
 struct outbound_request {

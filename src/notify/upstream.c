@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/clock.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -152,11 +151,11 @@ static enum exchange_outcome outcome_of(enum outbound_outcome outcome)
 static void send_question(struct question *q, uint64_t now_ms);
 
 /* Worth another try: nothing was done, or the backend's own gateway said so. */
-static bool is_retried(const struct question *q, const struct outbound_result *r, uint64_t now_ms)
+static bool is_retried(const struct question *q, const struct outbound_result *r)
 {
     bool is_refused = r->outcome == OUTBOUND_FAILED ||
                       (r->outcome == OUTBOUND_ANSWERED && r->status >= 502 && r->status <= 504);
-    return is_refused && q->n_left && now_ms < q->by_ms;
+    return is_refused && q->n_left && r->now_ms < q->by_ms;
 }
 
 static void on_done(void *ctx, const struct outbound_result *r)
@@ -164,14 +163,13 @@ static void on_done(void *ctx, const struct outbound_result *r)
     struct question *q = ctx;
     struct upstreams *u = q->of;
     struct target *t = &u->targets[q->target];
-    uint64_t now_ms = clock_us() / 1000;
     bool is_good = r->outcome == OUTBOUND_ANSWERED && r->status < 500;
-    if (is_retried(q, r, now_ms)) {
-        send_question(q, now_ms);
+    if (is_retried(q, r)) {
+        send_question(q, r->now_ms);
         return;
     }
     t->n_inflight--;
-    note_outcome(t, is_good, now_ms, q->x->name);
+    note_outcome(t, is_good, r->now_ms, q->x->name);
     struct exchange_answer *a = new_answer(q->x, outcome_of(r->outcome), r->status, r->body);
     unsigned worker = q->x->worker;
     free_question(q);

@@ -11,10 +11,11 @@
 #include "notify/webhook_priv.h"
 #include "wire/json.h"
 
-struct webhooks *webhooks_new(struct outbound *outbound, struct fact_counts *counts)
+struct webhooks *webhooks_new(webhook_post_fn post, struct outbound *to, struct fact_counts *counts)
 {
     struct webhooks *w = mem_zero(sizeof *w);
-    w->outbound = outbound;
+    w->post = post;
+    w->outbound = to;
     w->counts = counts;
     return w;
 }

@@ -9,7 +9,7 @@
  * The seam for a durable queue: queue_push and queue_drop in webhook_queue.c are the only two
  * places where an event enters and leaves.
  *
- * Thread: one.  Time is an argument.
+ * Thread: one.  Time is an argument, and of an answer a part.
  */
 #ifndef NOTIFY_WEBHOOK_H
 #define NOTIFY_WEBHOOK_H
@@ -33,7 +33,11 @@ struct webhook_time {
     int64_t wall_ms;
 };
 
-struct webhooks *webhooks_new(struct outbound *outbound, struct fact_counts *counts);
+/* outbound_post, or what stands for it in a test. */
+typedef void (*webhook_post_fn)(struct outbound *to, const struct outbound_request *request);
+
+struct webhooks *webhooks_new(
+    webhook_post_fn post, struct outbound *to, struct fact_counts *counts);
 void webhooks_free(struct webhooks *w);
 
 /* The apps of a configuration, which must outlive the next call.  Queues of URLs that an app

@@ -57,6 +57,7 @@ struct target {
 };
 
 struct webhooks {
+    webhook_post_fn post;
     struct outbound *outbound;
     struct fact_counts *counts;
     struct webhook_limits limits;

@@ -5,7 +5,6 @@
 
 #include <stdio.h>
 
-#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/rand.h"
@@ -72,7 +71,7 @@ static void make_request(struct target *t)
     t->sent_ms = t->owner->time.now_ms;
     t->sent_wall_ms = t->owner->time.wall_ms;
     counter_add(&t->owner->counts->attempts, 1);
-    outbound_post(t->owner->outbound, &request);
+    t->owner->post(t->owner->outbound, &request);
 }
 
 /* --- what came of it ------------------------------------------------------------------------------ */
@@ -146,7 +145,7 @@ static void fail(struct target *t, const struct outbound_result *result)
 static void on_done(void *ctx, const struct outbound_result *result)
 {
     struct target *t = ctx;
-    t->owner->time = (struct webhook_time){clock_us() / 1000, clock_wall_ms()};
+    t->owner->time = (struct webhook_time){result->now_ms, result->wall_ms};
     t->is_sending = false;
     note(t, result);
     bool is_taken =

@@ -1,0 +1,103 @@
+/* Requests of one URL: made, made again, given up. */
+#include "asked.h"
+
+TEST(an_event_goes_at_once_signed_over_its_bytes)
+{
+    stage_begin();
+    stage.secret = "7ad3773142a6692b25b8";
+    stage_use_one(0);
+    stage_occupy("my-channel");
+    CHECK_EQ(stage_run(), -1);
+    CHECK_EQ(stage.outbound.n, 1);
+    const struct asked *a = &stage.outbound.items[0];
+    CHECK_STR(a->url, "http://h/");
+    CHECK_STR(a->body, "{\"time_ms\":1700001000000,\"events\":"
+                       "[{\"name\":\"channel_occupied\",\"channel\":\"my-channel\"}]}");
+    CHECK_STR(a->headers, "Content-Type: application/json\nX-Pusher-Key: k1\nX-Pusher-Signature: "
+                          "7d45e6d8bdda6e92e56d5722088dc049244e9d47c6ffa37bbe1097f5f9a94296\n");
+    stage_answer(0, 204);
+    CHECK_EQ(n_became(FACT_DELIVERED), 1);
+    CHECK(webhooks_is_idle(stage.hooks));
+    stage_end();
+}
+
+TEST(what_is_not_taken_is_sent_again_the_same_bytes)
+{
+    static const int not_taken[] = {0, 199, 302, 404, 500};
+    stage_begin();
+    stage_use_one(0);
+    stage_occupy("c");
+    (void)stage_run();
+    for (unsigned i = 0; i < COUNT_OF(not_taken); i++) {
+        stage_answer(i, not_taken[i]);
+        stage_pass(60000);
+        CHECK_EQ(stage.outbound.n, i + 2);
+        CHECK_STR(stage.outbound.items[i + 1].body, stage.outbound.items[0].body);
+        CHECK_STR(stage.outbound.items[i + 1].headers, stage.outbound.items[0].headers);
+    }
+    stage_answer_all(200);
+    CHECK_EQ(n_became(FACT_DELIVERED), 1);
+    CHECK_EQ(n_logged("webhook_failing"), 1);
+    CHECK_EQ(n_logged("webhook_recovered"), 1);
+    CHECK_EQ(counter_get(&stage.counts.attempts), COUNT_OF(not_taken) + 1);
+    CHECK_EQ(counter_get(&stage.counts.failures), COUNT_OF(not_taken));
+    stage_end();
+}
+
+TEST(a_pause_doubles_up_to_a_minute_and_is_shortened_by_up_to_a_half)
+{
+    uint64_t pause = 500;
+    stage_begin();
+    stage.limits.retry_ms = 86400000;
+    stage_use_one(0);
+    stage_occupy("c");
+    (void)stage_run();
+    for (unsigned i = 0; i < 12; i++, pause = pause < 30000 ? pause * 2 : 60000) {
+        uint64_t from_ms = stage.now_ms;
+        stage_answer(i, 500);
+        stage_pass(pause / 2 - 1);
+        CHECK_EQ(stage.outbound.n, i + 1);
+        stage_pass(pause - pause / 2 + 1);
+        CHECK_EQ(stage.outbound.n, i + 2);
+        CHECK(stage.outbound.items[stage.outbound.n - 1].at_ms <= from_ms + pause);
+    }
+    stage_end();
+}
+
+TEST(a_batch_waits_for_its_time_or_until_it_is_full)
+{
+    char name[16];
+    stage_begin();
+    stage_use_one(50);
+    stage_occupy("a");
+    CHECK_EQ(stage_run(), 50);
+    stage.now_ms += 20;
+    stage_occupy("b");
+    CHECK_EQ(stage_run(), 30);
+    stage_pass(30);
+    CHECK_EQ(stage.outbound.n, 1);
+    CHECK(speaks_of(0, "a") && speaks_of(0, "b"));
+    stage_answer_all(200);
+    for (int i = 0; i < 130; i++) {
+        snprintf(name, sizeof name, "c%d", i);
+        stage_occupy(name);
+    }
+    CHECK_EQ(stage_run(), -1); // full: at once
+    CHECK(speaks_of(1, "c0") && speaks_of(1, "c99") && !speaks_of(1, "c100"));
+    stage_answer_all(200);
+    stage_pass(50);
+    CHECK(speaks_of(2, "c100") && speaks_of(2, "c129"));
+    stage_answer_all(200);
+    CHECK_EQ(n_became(FACT_DELIVERED), 132);
+    stage_end();
+}
+
+int main(void)
+{
+    hash_init();
+    RUN(an_event_goes_at_once_signed_over_its_bytes);
+    RUN(what_is_not_taken_is_sent_again_the_same_bytes);
+    RUN(a_pause_doubles_up_to_a_minute_and_is_shortened_by_up_to_a_half);
+    RUN(a_batch_waits_for_its_time_or_until_it_is_full);
+    return test_end();
+}
