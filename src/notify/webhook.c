@@ -64,12 +64,8 @@ static void drop_removed(struct webhooks *w)
     for (struct list_node *n = w->targets.first; n; n = next) {
         struct target *t = target_at(n);
         next = n->next;
-        if (t->webhook || t->is_sending)
-            continue; // one under way goes when its answer is there
-        if (t->n)
-            log_event(LOG_WARN, "webhook_removed", "url=\"%s\" lost=%u", t->url, t->n);
-        queue_drop(t, t->n, FACT_REMOVED);
-        target_free(t);
+        if (!t->webhook && !t->is_sending) // one under way goes when its answer is there
+            target_remove(t);
     }
 }
 
@@ -79,8 +75,10 @@ void webhooks_use(struct webhooks *w, const struct app *apps, size_t n,
     w->limits = *limits;
     w->grace.grace_ms = limits->grace_ms;
     w->time = time;
-    for (struct list_node *node = w->targets.first; node; node = node->next)
+    for (struct list_node *node = w->targets.first; node; node = node->next) {
+        target_at(node)->app = NULL;
         target_at(node)->webhook = NULL;
+    }
     for (size_t i = 0; i < n; i++)
         for (size_t k = 0; k < apps[i].n_webhooks; k++) {
             const struct webhook *hook = &apps[i].webhooks[k];
@@ -107,7 +105,7 @@ static void tell(struct webhooks *w, struct fact *f)
             continue;
         if (!t->n_lost++)
             log_event(LOG_ERROR, "webhook_lost", "app=%s url=\"%s\" why=overflowed waiting=%u",
-                t->app->id, t->url, t->n);
+                t->app_id, t->url, t->n);
         counter_add(&w->counts->events[f->mail.kind][FACT_OVERFLOWED], 1);
     }
     buf_fini(&json);
@@ -172,7 +170,8 @@ void webhooks_abandon(struct webhooks *w)
         struct target *t = target_at(n);
         if (!t->n)
             continue;
-        log_event(LOG_ERROR, "webhook_abandoned", "url=\"%s\" events=%u", t->url, t->n);
+        log_event(
+            LOG_ERROR, "webhook_abandoned", "app=%s url=\"%s\" events=%u", t->app_id, t->url, t->n);
         queue_drop(t, t->n, FACT_ABANDONED);
         t->body.len = 0;
     }

@@ -38,9 +38,9 @@ struct target {
     struct list_node node;
     struct webhooks *owner;
     uint32_t slot;
-    const struct app *app;         // of the present configuration
-    const struct webhook *webhook; // likewise; NULL = removed, and goes when its request ends
-    char *url;                     // the target's own
+    char *app_id, *url;            // the target's own: it may outlive its configuration
+    const struct app *app;         // of the present configuration; NULL = removed
+    const struct webhook *webhook; // likewise; it goes when its request has ended
     struct event *first, **last;
     uint32_t n, bytes; // waiting, those under way included
     bool is_sending;
@@ -72,6 +72,9 @@ struct webhooks {
 
 struct target *target_new(struct webhooks *w, const struct app *app, const struct webhook *hook);
 void target_free(struct target *t);
+
+/* A reload took the webhook away: what waits is dropped, counted and logged. */
+void target_remove(struct target *t);
 
 /* False when there is no room. */
 bool queue_push(struct target *t, uint32_t kind, struct span json);

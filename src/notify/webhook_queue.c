@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 
 struct target *target_new(struct webhooks *w, const struct app *app, const struct webhook *hook)
@@ -14,6 +15,7 @@ struct target *target_new(struct webhooks *w, const struct app *app, const struc
     t->slot = app->slot;
     t->app = app;
     t->webhook = hook;
+    t->app_id = mem_dup_str(app->id);
     t->url = mem_dup_str(hook->url);
     t->last = &t->first;
     list_append(&w->targets, &t->node);
@@ -25,8 +27,18 @@ void target_free(struct target *t)
     ENSURE(!t->first && !t->is_sending);
     list_remove(&t->owner->targets, &t->node);
     buf_fini(&t->body);
+    free(t->app_id);
     free(t->url);
     free(t);
+}
+
+void target_remove(struct target *t)
+{
+    if (t->n)
+        log_event(
+            LOG_WARN, "webhook_removed", "app=%s url=\"%s\" lost=%u", t->app_id, t->url, t->n);
+    queue_drop(t, t->n, FACT_REMOVED);
+    target_free(t);
 }
 
 bool queue_push(struct target *t, uint32_t kind, struct span json)

@@ -92,15 +92,15 @@ static void note(struct target *t, const struct outbound_result *result)
 static void log_failure(const struct target *t, const struct outbound_result *result)
 {
     log_event(LOG_WARN, "webhook_failing", "app=%s url=\"%s\" status=%d error=\"%s\" waiting=%u",
-        t->app->id, t->url, result->outcome == OUTBOUND_ANSWERED ? result->status : 0,
-        result->error, t->n);
+        t->app_id, t->url, result->outcome == OUTBOUND_ANSWERED ? result->status : 0, result->error,
+        t->n);
 }
 
 static void succeed(struct target *t)
 {
     if (t->n_failures)
         log_event(LOG_INFO, "webhook_recovered", "app=%s url=\"%s\" failures=%llu lost=%llu",
-            t->app->id, t->url, (unsigned long long)t->n_failures, (unsigned long long)t->n_lost);
+            t->app_id, t->url, (unsigned long long)t->n_failures, (unsigned long long)t->n_lost);
     t->n_failures = t->n_lost = 0;
     queue_drop(t, t->n_sending, FACT_DELIVERED);
     t->body.len = 0;
@@ -120,7 +120,7 @@ static void give_up(struct target *t, uint32_t n, enum fact_outcome outcome)
 {
     if (!t->n_lost && outcome == FACT_EXPIRED)
         log_event(LOG_ERROR, "webhook_lost", "app=%s url=\"%s\" why=%s events=%u waiting=%u",
-            t->app->id, t->url, fact_outcome_word(outcome), n, t->n);
+            t->app_id, t->url, fact_outcome_word(outcome), n, t->n);
     t->n_lost += n;
     queue_drop(t, n, outcome);
     t->body.len = 0;
@@ -150,13 +150,13 @@ static void on_done(void *ctx, const struct outbound_result *result)
     note(t, result);
     bool is_taken =
         result->outcome == OUTBOUND_ANSWERED && result->status >= 200 && result->status < 300;
-    if (is_taken)
-        succeed(t);
-    else if (t->webhook)
-        fail(t, result);
     if (!t->webhook) {
-        queue_drop(t, t->n, FACT_REMOVED);
-        target_free(t);
+        queue_drop(t, is_taken ? t->n_sending : 0, FACT_DELIVERED);
+        target_remove(t);
+    } else if (is_taken) {
+        succeed(t);
+    } else {
+        fail(t, result);
     }
 }
 

@@ -49,7 +49,7 @@ describe('webhooks at a stop and a reload', () => {
     for (const name of ['a', 'b', 'c']) await rawSubscribe(socket, name);
     await until(() => hook.requests.length, 'a request that hangs');
     await server.stop();
-    assert.deepEqual(server.logged('webhook_abandoned').map((line) => line.events), ['3']);
+    assert.deepEqual(server.logged('webhook_abandoned').map((line) => [line.app, line.events]), [[app.id, '3']]);
   });
 
   test('a reload adds URLs, keeps the queues of those that stay, and drops the others', async () => {

@@ -83,8 +83,7 @@ static inline void stage_begin(void)
     stage.hooks = webhooks_new(take_request, &stage.outbound, &stage.counts);
 }
 
-/* Standard error goes to the stage's log only while the machine runs: a sanitizer and a failed
- * ENSURE shall be seen as well. */
+/* Standard error goes to the stage's log only while the machine runs. */
 static inline void log_here(void)
 {
     fflush(stderr);

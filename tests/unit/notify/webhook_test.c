@@ -84,6 +84,48 @@ TEST(a_reload_drops_the_queue_of_a_url_that_goes)
     stage_end();
 }
 
+/* The app of the target is one that has been freed twice over when the answer comes. */
+TEST(a_url_that_goes_while_it_is_asked_goes_with_its_answer)
+{
+    static const int answers[] = {200, 500, 0};
+    for (size_t i = 0; i < COUNT_OF(answers); i++) {
+        stage_begin();
+        stage_use_one(0);
+        stage_occupy("c");
+        (void)stage_run();
+        stage_answer(0, 500); // so that there is something to recover from
+        stage_pass(500);
+        stage_occupy("c");
+        stage_use(NULL, 0);
+        stage_use(NULL, 0);
+        CHECK_EQ(n_waiting(), 2);
+        stage_answer(1, answers[i]);
+        CHECK_EQ(n_became(FACT_DELIVERED), answers[i] == 200);
+        CHECK_EQ(n_became(FACT_REMOVED), answers[i] == 200 ? 1 : 2);
+        CHECK_EQ(n_waiting(), 0);
+        CHECK_EQ(n_logged("webhook_recovered"), 0);
+        CHECK_EQ(n_logged("webhook_removed"), 1);
+        CHECK(strstr(stage_log(), "event=webhook_removed app=a1 url="));
+        CHECK(strstr(stage_log(), answers[i] == 200 ? " lost=1\n" : " lost=2\n"));
+        stage_end();
+    }
+}
+
+TEST(a_url_that_comes_back_before_its_answer_keeps_its_queue)
+{
+    stage_begin();
+    stage_use_one(0);
+    stage_occupy("c");
+    (void)stage_run();
+    stage_use(NULL, 0);
+    stage_use_one(0);
+    stage_answer(0, 500);
+    stage_pass(500);
+    stage_answer(1, 200);
+    CHECK_EQ(n_became(FACT_DELIVERED), 1);
+    stage_end();
+}
+
 TEST(the_last_deliveries_are_shown_newest_first)
 {
     struct buf out = {0};
@@ -113,6 +155,8 @@ int main(void)
     RUN(a_hurry_ends_graces_and_batches);
     RUN(a_reload_keeps_the_queue_of_a_url_that_stays);
     RUN(a_reload_drops_the_queue_of_a_url_that_goes);
+    RUN(a_url_that_goes_while_it_is_asked_goes_with_its_answer);
+    RUN(a_url_that_comes_back_before_its_answer_keeps_its_queue);
     RUN(the_last_deliveries_are_shown_newest_first);
     return test_end();
 }
