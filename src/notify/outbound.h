@@ -2,7 +2,8 @@
  *
  * Connections are kept and shared, TLS certificates are verified, redirects are not followed,
  * nothing but http and https is spoken, and no proxy of the environment is used.  A request
- * never blocks: outbound_wait moves all of them along and calls back those that have ended.
+ * never blocks, not even on a name that is not resolved: outbound_wait moves all of them along
+ * and calls back those that have ended.
  *
  * Thread: one; the courier's.
  */

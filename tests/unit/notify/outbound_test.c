@@ -1,8 +1,12 @@
-/* Which addresses are private. */
+/* Which addresses are private, and that a name nobody resolves holds up nothing else. */
 #include "base/base.h"
 
 #include <arpa/inet.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <unistd.h>
 
+#include "base/clock.h"
 #include "notify/outbound.h"
 #include "test.h"
 
@@ -41,9 +45,74 @@ TEST(public_addresses_are_not)
     }
 }
 
+/* --- a name server that does not answer ------------------------------------------------------- */
+
+static pthread_mutex_t lookup_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t lookup_change = PTHREAD_COND_INITIALIZER;
+static unsigned n_lookups, n_lookups_ended;
+static bool is_answering;
+
+static void end_lookups(unsigned *n)
+{
+    ++*n;
+    pthread_cond_broadcast(&lookup_change);
+}
+
+/* Stands in for the C library's, in this program and in what it is linked with: it hangs, for
+ * ten seconds at most, until the test lets it go. */
+int getaddrinfo(const char *restrict name, const char *restrict service,
+    const struct addrinfo *restrict hints, struct addrinfo **restrict found)
+{
+    struct timespec end = {.tv_sec = clock_wall_ms() / 1000 + 10};
+    (void)name, (void)service, (void)hints, (void)found;
+    pthread_mutex_lock(&lookup_lock);
+    end_lookups(&n_lookups);
+    while (!is_answering)
+        if (pthread_cond_timedwait(&lookup_change, &lookup_lock, &end))
+            break;
+    end_lookups(&n_lookups_ended);
+    pthread_mutex_unlock(&lookup_lock);
+    return EAI_AGAIN;
+}
+
+static void take_result(void *ctx, const struct outbound_result *result)
+{
+    enum outbound_outcome *outcome = ctx;
+    *outcome = result->outcome;
+}
+
+TEST(a_name_that_is_not_resolved_holds_up_nothing)
+{
+    enum outbound_outcome outcome = OUTBOUND_OUTCOMES;
+    int pipes[2];
+    struct outbound *o = outbound_new(false);
+    struct outbound_request request = {.url = "http://hanging.example/",
+        .body = span_str("{}"),
+        .timeout_ms = 200,
+        .done = take_result,
+        .ctx = &outcome};
+    ENSURE(pipe(pipes) == 0); // the end that is never readable
+    outbound_post(o, &request);
+    while (outcome == OUTBOUND_OUTCOMES)
+        outbound_wait(o, pipes[0], 1000);
+    CHECK_EQ(outcome, OUTBOUND_TIMED_OUT);
+    outbound_free(o);
+    pthread_mutex_lock(&lookup_lock);
+    CHECK_EQ(n_lookups, 1);
+    CHECK_EQ(n_lookups_ended, 0); // the request did not wait for it
+    is_answering = true;
+    pthread_cond_broadcast(&lookup_change);
+    while (n_lookups_ended < n_lookups)
+        pthread_cond_wait(&lookup_change, &lookup_lock);
+    pthread_mutex_unlock(&lookup_lock);
+    close(pipes[0]);
+    close(pipes[1]);
+}
+
 int main(void)
 {
     RUN(addresses_that_are_not_public_are_known);
     RUN(public_addresses_are_not);
+    RUN(a_name_that_is_not_resolved_holds_up_nothing);
     return test_end();
 }
