@@ -47,7 +47,6 @@ struct target {
     bool is_hurried;
     uint32_t n_sending; // events of the request under way, or to be made again
     struct buf body;    // of that request; len 0 = none
-    char signature[96]; // its header
     uint32_t attempt;
     uint64_t due_ms; // of the next attempt
     uint64_t sent_ms;

@@ -37,13 +37,17 @@ static void write_body(struct target *t)
     buf_add_str(body, "]}");
 }
 
-/* Of the bytes that are sent, and no others. */
-static void sign_body(struct target *t)
+/* The key and its signature of the bytes that are sent: made together at each attempt, for a
+ * reload may have changed the key since the last one. */
+static void sign_body(const struct target *t, struct buf *key, struct buf *signature)
 {
     char hex[SIGN_HEX];
-    struct span parts[] = {buf_span(&t->body)};
-    sign_hex(&t->app->keys[0].sign, parts, 1, hex);
-    snprintf(t->signature, sizeof t->signature, "X-Pusher-Signature: %.*s", SIGN_HEX, hex);
+    struct span body = buf_span(&t->body);
+    sign_hex(&t->app->keys[0].sign, &body, 1, hex);
+    buf_addf(key, "X-Pusher-Key: %s", t->app->keys[0].key);
+    buf_addf(signature, "X-Pusher-Signature: %.*s", SIGN_HEX, hex);
+    buf_add_char(key, '\0');
+    buf_add_char(signature, '\0');
 }
 
 static void on_done(void *ctx, const struct outbound_result *result);
@@ -51,12 +55,13 @@ static void on_done(void *ctx, const struct outbound_result *result);
 static void make_request(struct target *t)
 {
     const char *headers[HEADERS_MAX + 3];
-    char key[160];
+    struct buf key = {0};
+    struct buf signature = {0};
     size_t n = 0;
-    snprintf(key, sizeof key, "X-Pusher-Key: %s", t->app->keys[0].key);
+    sign_body(t, &key, &signature);
     headers[n++] = "Content-Type: application/json";
-    headers[n++] = key;
-    headers[n++] = t->signature;
+    headers[n++] = key.p;
+    headers[n++] = signature.p;
     for (size_t i = 0; i < t->webhook->n_headers && i < HEADERS_MAX; i++)
         headers[n++] = t->webhook->headers[i];
     struct outbound_request request = {.url = t->url,
@@ -72,6 +77,8 @@ static void make_request(struct target *t)
     t->sent_wall_ms = t->owner->time.wall_ms;
     counter_add(&t->owner->counts->attempts, 1);
     t->owner->post(t->owner->outbound, &request);
+    buf_fini(&key);
+    buf_fini(&signature);
 }
 
 /* --- what came of it ------------------------------------------------------------------------------ */
@@ -186,7 +193,6 @@ uint64_t target_run(struct target *t)
         if (ready_ms > now_ms && !is_full && !t->is_hurried)
             return ready_ms;
         write_body(t);
-        sign_body(t);
         t->attempt = 0;
         if (!t->n_failures)
             t->due_ms = now_ms;

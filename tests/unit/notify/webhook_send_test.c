@@ -92,6 +92,38 @@ TEST(a_batch_waits_for_its_time_or_until_it_is_full)
     stage_end();
 }
 
+/* The headers that the key of that name makes for request i. */
+static const char *signed_by(const char *name, const char *secret, unsigned i)
+{
+    static char text[512];
+    char hex[SIGN_HEX];
+    struct sign_key key;
+    struct span body = span_str(stage.outbound.items[i].body);
+    sign_key_init(&key, span_str(secret));
+    sign_hex(&key, &body, 1, hex);
+    snprintf(text, sizeof text,
+        "Content-Type: application/json\nX-Pusher-Key: %s\nX-Pusher-Signature: %.*s\n", name,
+        SIGN_HEX, hex);
+    return text;
+}
+
+TEST(a_key_and_its_signature_change_together)
+{
+    stage_begin();
+    stage_use_one(0);
+    stage_occupy("c");
+    (void)stage_run();
+    CHECK_STR(stage.outbound.items[0].headers, signed_by("k1", "s1", 0));
+    stage_answer(0, 500);
+    stage.key = "k2";
+    stage.secret = "s2";
+    stage_use_one(0);
+    stage_pass(500);
+    CHECK_STR(stage.outbound.items[1].body, stage.outbound.items[0].body);
+    CHECK_STR(stage.outbound.items[1].headers, signed_by("k2", "s2", 1));
+    stage_end();
+}
+
 int main(void)
 {
     hash_init();
@@ -99,5 +131,6 @@ int main(void)
     RUN(what_is_not_taken_is_sent_again_the_same_bytes);
     RUN(a_pause_doubles_up_to_a_minute_and_is_shortened_by_up_to_a_half);
     RUN(a_batch_waits_for_its_time_or_until_it_is_full);
+    RUN(a_key_and_its_signature_change_together);
     return test_end();
 }
