@@ -13,6 +13,7 @@ struct event {
     struct event *next;
     uint64_t born_ms; // monotonic: when the fact was taken
     uint8_t kind;     // enum fact_kind
+    bool is_tried;    // a request has spoken of it
     uint32_t len;
     char json[];
 };
@@ -48,7 +49,7 @@ struct target {
     uint32_t n_sending; // events of the request under way, or to be made again
     struct buf body;    // of that request; len 0 = none
     uint32_t attempt;
-    uint64_t due_ms; // of the next attempt
+    uint64_t due_ms; // no attempt before
     uint64_t sent_ms;
     int64_t sent_wall_ms;
     uint64_t n_failures; // in a row

@@ -19,13 +19,19 @@ enum {
 
 /* --- the request ------------------------------------------------------------------------------- */
 
+static void forget_body(struct target *t)
+{
+    t->body.len = 0;
+    t->n_sending = 0;
+    t->attempt = 0;
+}
+
 /* As many of the waiting events as go into one request; they are its own until it has ended. */
 static void write_body(struct target *t)
 {
     struct buf *body = &t->body;
     uint32_t most = t->webhook->batch_ms ? BATCH_EVENTS : 1;
-    const struct event *e = t->first;
-    body->len = 0;
+    struct event *e = t->first;
     buf_addf(body, "{\"time_ms\":%lld,\"events\":[", (long long)t->owner->time.wall_ms);
     for (t->n_sending = 0; e && t->n_sending < most; e = e->next) {
         if (t->n_sending && body->len + e->len > BATCH_BYTES)
@@ -33,6 +39,7 @@ static void write_body(struct target *t)
         if (t->n_sending++)
             buf_add_char(body, ',');
         buf_add(body, e->json, e->len);
+        e->is_tried = true;
     }
     buf_add_str(body, "]}");
 }
@@ -110,7 +117,7 @@ static void succeed(struct target *t)
             t->app_id, t->url, (unsigned long long)t->n_failures, (unsigned long long)t->n_lost);
     t->n_failures = t->n_lost = 0;
     queue_drop(t, t->n_sending, FACT_DELIVERED);
-    t->body.len = 0;
+    forget_body(t);
 }
 
 /* 0.5 s, 1 s, 2 s ... 60 s, each between half and whole: receivers that come back are not met
@@ -123,30 +130,12 @@ static uint32_t pause_of(uint32_t attempt)
     return pause / 2 + rand_u32() % (pause / 2 + 1);
 }
 
-static void give_up(struct target *t, uint32_t n, enum fact_outcome outcome)
-{
-    if (!t->n_lost && outcome == FACT_EXPIRED)
-        log_event(LOG_ERROR, "webhook_lost", "app=%s url=\"%s\" why=%s events=%u waiting=%u",
-            t->app_id, t->url, fact_outcome_word(outcome), n, t->n);
-    t->n_lost += n;
-    queue_drop(t, n, outcome);
-    t->body.len = 0;
-}
-
-static bool is_expired(const struct target *t, const struct event *e)
-{
-    return t->owner->time.now_ms - e->born_ms >= t->owner->limits.retry_ms;
-}
-
 static void fail(struct target *t, const struct outbound_result *result)
 {
     if (!t->n_failures++)
         log_failure(t, result);
     counter_add(&t->owner->counts->failures, 1);
-    uint32_t pause = pause_of(t->attempt);
-    t->due_ms = t->owner->time.now_ms + pause;
-    if (is_expired(t, t->first))
-        give_up(t, t->n_sending, FACT_EXPIRED);
+    t->due_ms = t->owner->time.now_ms + pause_of(t->attempt);
 }
 
 static void on_done(void *ctx, const struct outbound_result *result)
@@ -169,13 +158,36 @@ static void on_done(void *ctx, const struct outbound_result *result)
 
 /* --- when --------------------------------------------------------------------------------------------- */
 
+static uint64_t expires_ms(const struct target *t, const struct event *e)
+{
+    return e->born_ms + t->owner->limits.retry_ms;
+}
+
+/* What is too old goes, and with it the body that speaks of it; what is younger goes on in a
+ * body of its own. */
 static void drop_expired(struct target *t)
 {
     uint32_t n = 0;
-    for (const struct event *e = t->first; e && is_expired(t, e); e = e->next)
-        n++;
-    if (n)
-        give_up(t, n, FACT_EXPIRED);
+    for (const struct event *e = t->first; e; e = e->next, n++)
+        if (expires_ms(t, e) > t->owner->time.now_ms)
+            break;
+    if (!n)
+        return;
+    if (!t->n_lost)
+        log_event(LOG_ERROR, "webhook_lost", "app=%s url=\"%s\" why=%s events=%u waiting=%u",
+            t->app_id, t->url, fact_outcome_word(FACT_EXPIRED), n, t->n);
+    t->n_lost += n;
+    queue_drop(t, n, FACT_EXPIRED);
+    forget_body(t);
+}
+
+/* When the first of the waiting events may go, as far as its batch is concerned. */
+static uint64_t ready_ms(const struct target *t)
+{
+    bool is_full = t->n >= BATCH_EVENTS || t->bytes >= BATCH_BYTES;
+    return is_full || t->is_hurried || t->first->is_tried
+               ? 0
+               : t->first->born_ms + t->webhook->batch_ms;
 }
 
 uint64_t target_run(struct target *t)
@@ -183,22 +195,18 @@ uint64_t target_run(struct target *t)
     uint64_t now_ms = t->owner->time.now_ms;
     if (t->is_sending)
         return 0;
-    if (!t->body.len)
-        drop_expired(t);
+    drop_expired(t);
     if (!t->first)
         return 0;
-    if (!t->body.len) {
-        uint64_t ready_ms = t->first->born_ms + t->webhook->batch_ms;
-        bool is_full = t->n >= BATCH_EVENTS || t->bytes >= BATCH_BYTES;
-        if (ready_ms > now_ms && !is_full && !t->is_hurried)
-            return ready_ms;
+    uint64_t due_ms = t->due_ms;
+    if (!t->body.len && t->is_hurried)
+        due_ms = now_ms;
+    else if (!t->body.len && due_ms < ready_ms(t))
+        due_ms = ready_ms(t);
+    if (due_ms > now_ms)
+        return due_ms;
+    if (!t->body.len)
         write_body(t);
-        t->attempt = 0;
-        if (!t->n_failures)
-            t->due_ms = now_ms;
-    }
-    if (t->due_ms > now_ms && !(t->is_hurried && !t->attempt))
-        return t->due_ms;
     make_request(t);
     return 0;
 }

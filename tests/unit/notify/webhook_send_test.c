@@ -124,6 +124,56 @@ TEST(a_key_and_its_signature_change_together)
     stage_end();
 }
 
+TEST(of_a_batch_only_what_is_too_old_is_dropped)
+{
+    stage_begin();
+    stage.limits.retry_ms = 10000;
+    stage_use_one(9000);
+    stage_occupy("old");
+    stage.now_ms += 8000;
+    stage_occupy("young");
+    stage_pass(1000);
+    CHECK(speaks_of(0, "old") && speaks_of(0, "young"));
+    while (n_became(FACT_EXPIRED) == 0) {
+        stage_pass(10);
+        if (n_open())
+            stage_answer_all(500);
+    }
+    CHECK_EQ(stage.now_ms, START_MS + 10000);
+    CHECK_EQ(n_waiting(), 1);
+    stage_answer_all(500);
+    stage_pass(5000);
+    CHECK_EQ(n_became(FACT_EXPIRED), 1);
+    unsigned last = stage.outbound.n - 1;
+    CHECK(!speaks_of(last, "old") && speaks_of(last, "young"));
+    stage_answer_all(200);
+    CHECK_EQ(n_became(FACT_DELIVERED), 1);
+    stage_end();
+}
+
+TEST(a_body_is_made_when_it_is_due_of_all_that_waits_then)
+{
+    stage_begin();
+    stage.limits.retry_ms = 600; // the second try comes before, the third not before 750
+    stage_use_one(10);
+    stage_occupy("a");
+    while (n_became(FACT_EXPIRED) == 0) {
+        stage_pass(10);
+        if (n_open())
+            stage_answer_all(500);
+    }
+    unsigned n = stage.outbound.n;
+    stage.limits.retry_ms = 300000;
+    stage_use_one(10);
+    stage_occupy("b");
+    stage_pass(50);
+    stage_occupy("c");
+    stage_pass(10000);
+    CHECK_EQ(stage.outbound.n, n + 1);
+    CHECK(speaks_of(n, "b") && speaks_of(n, "c"));
+    stage_end();
+}
+
 int main(void)
 {
     hash_init();
@@ -132,5 +182,7 @@ int main(void)
     RUN(a_pause_doubles_up_to_a_minute_and_is_shortened_by_up_to_a_half);
     RUN(a_batch_waits_for_its_time_or_until_it_is_full);
     RUN(a_key_and_its_signature_change_together);
+    RUN(of_a_batch_only_what_is_too_old_is_dropped);
+    RUN(a_body_is_made_when_it_is_due_of_all_that_waits_then);
     return test_end();
 }
