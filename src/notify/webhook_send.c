@@ -204,7 +204,7 @@ uint64_t target_run(struct target *t)
     else if (!t->body.len && due_ms < ready_ms(t))
         due_ms = ready_ms(t);
     if (due_ms > now_ms)
-        return due_ms;
+        return due_ms < expires_ms(t, t->first) ? due_ms : expires_ms(t, t->first);
     if (!t->body.len)
         write_body(t);
     make_request(t);

@@ -174,6 +174,25 @@ TEST(a_body_is_made_when_it_is_due_of_all_that_waits_then)
     stage_end();
 }
 
+TEST(an_event_is_dropped_when_it_is_too_old_not_when_its_pause_ends)
+{
+    stage_begin();
+    stage.limits.retry_ms = 40000;
+    stage_use_one(0);
+    stage_occupy("c");
+    (void)stage_run();
+    while (stage.now_ms < START_MS + 39990) {
+        stage_answer_all(500);
+        stage_pass(10);
+    }
+    CHECK_EQ(n_became(FACT_EXPIRED), 0);
+    stage_answer_all(500);
+    stage_pass(10);
+    CHECK_EQ(n_became(FACT_EXPIRED), 1);
+    CHECK_EQ(stage_run(), -1);
+    stage_end();
+}
+
 int main(void)
 {
     hash_init();
@@ -184,5 +203,6 @@ int main(void)
     RUN(a_key_and_its_signature_change_together);
     RUN(of_a_batch_only_what_is_too_old_is_dropped);
     RUN(a_body_is_made_when_it_is_due_of_all_that_waits_then);
+    RUN(an_event_is_dropped_when_it_is_too_old_not_when_its_pause_ends);
     return test_end();
 }
