@@ -120,13 +120,16 @@ static void succeed(struct target *t)
     forget_body(t);
 }
 
-/* 0.5 s, 1 s, 2 s ... 60 s, each between half and whole: receivers that come back are not met
- * by all at once. */
-static uint32_t pause_of(uint32_t attempt)
+/* 0.5 s, 1 s, 2 s ... 60 s by the failures in a row, whatever events they were about; each
+ * between half and whole: receivers that come back are not met by all at once.  None is longer
+ * than an event is tried, or there would be events that are never tried. */
+static uint32_t pause_of(const struct target *t)
 {
-    uint32_t pause = attempt > 7 ? LONGEST_PAUSE_MS : (uint32_t)FIRST_PAUSE_MS << (attempt - 1);
-    if (pause > LONGEST_PAUSE_MS)
-        pause = LONGEST_PAUSE_MS;
+    uint32_t retry_ms = t->owner->limits.retry_ms;
+    uint32_t longest = retry_ms < LONGEST_PAUSE_MS ? retry_ms : LONGEST_PAUSE_MS;
+    uint32_t pause = FIRST_PAUSE_MS;
+    for (uint64_t n = 1; n < t->n_failures && pause < longest; n++)
+        pause = pause * 2 < longest ? pause * 2 : longest;
     return pause / 2 + rand_u32() % (pause / 2 + 1);
 }
 
@@ -135,7 +138,7 @@ static void fail(struct target *t, const struct outbound_result *result)
     if (!t->n_failures++)
         log_failure(t, result);
     counter_add(&t->owner->counts->failures, 1);
-    t->due_ms = t->owner->time.now_ms + pause_of(t->attempt);
+    t->due_ms = t->owner->time.now_ms + pause_of(t);
 }
 
 static void on_done(void *ctx, const struct outbound_result *result)

@@ -193,6 +193,30 @@ TEST(an_event_is_dropped_when_it_is_too_old_not_when_its_pause_ends)
     stage_end();
 }
 
+TEST(a_receiver_that_stays_dead_is_asked_ever_more_rarely)
+{
+    unsigned n[2];
+    stage_begin();
+    stage.limits.retry_ms = 100000;
+    stage.limits.queue_events = 100;
+    stage_use_one(0);
+    for (int round = 0; round < 2; round++) {
+        n[round] = stage.outbound.n;
+        for (int i = 0; i < 6000; i++) {
+            stage_occupy("c");
+            stage_pass(100);
+            if (n_open())
+                stage_answer_all(503);
+        }
+        n[round] = stage.outbound.n - n[round];
+    }
+    CHECK(n_became(FACT_EXPIRED) > 100);
+    CHECK(n[0] <= 30); // seven pauses of up to half a minute, then half a minute or more each
+    CHECK(n[1] <= 20);
+    CHECK(n[1] >= 9);
+    stage_end();
+}
+
 int main(void)
 {
     hash_init();
@@ -204,5 +228,6 @@ int main(void)
     RUN(of_a_batch_only_what_is_too_old_is_dropped);
     RUN(a_body_is_made_when_it_is_due_of_all_that_waits_then);
     RUN(an_event_is_dropped_when_it_is_too_old_not_when_its_pause_ends);
+    RUN(a_receiver_that_stays_dead_is_asked_ever_more_rarely);
     return test_end();
 }
