@@ -155,8 +155,9 @@ void webhooks_hurry(struct webhooks *w, struct webhook_time time)
     while ((f = grace_next(&w->grace, UINT64_MAX)))
         tell(w, f);
     w->grace.grace_ms = 0;
+    w->is_hurried = true;
     for (struct list_node *n = w->targets.first; n; n = n->next)
-        target_at(n)->is_hurried = true;
+        target_at(n)->due_ms = time.now_ms;
 }
 
 bool webhooks_is_idle(const struct webhooks *w)

@@ -52,7 +52,7 @@ void webhooks_take(struct webhooks *w, struct fact *f, struct webhook_time time)
  * again, -1 when only a fact or an answer changes anything. */
 int webhooks_run(struct webhooks *w, struct webhook_time time);
 
-/* The server stops: nothing waits for its grace or its batch any more. */
+/* The server stops: nothing waits for its grace, its batch or a long pause any more. */
 void webhooks_hurry(struct webhooks *w, struct webhook_time time);
 bool webhooks_is_idle(const struct webhooks *w); // nothing waits
 

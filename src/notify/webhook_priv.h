@@ -45,7 +45,6 @@ struct target {
     struct event *first, **last;
     uint32_t n, bytes; // waiting, those under way included
     bool is_sending;
-    bool is_hurried;
     uint32_t n_sending; // events of the request under way, or to be made again
     struct buf body;    // of that request; len 0 = none
     uint32_t attempt;
@@ -66,6 +65,7 @@ struct webhooks {
     struct recent **recent; // by slot; NULL = none yet
     uint32_t n_recent;
     struct webhook_time time;
+    bool is_hurried; // the server stops
 };
 
 /* --- webhook_queue.c --- */

@@ -128,6 +128,8 @@ static uint32_t pause_of(const struct target *t)
     uint32_t retry_ms = t->owner->limits.retry_ms;
     uint32_t longest = retry_ms < LONGEST_PAUSE_MS ? retry_ms : LONGEST_PAUSE_MS;
     uint32_t pause = FIRST_PAUSE_MS;
+    if (t->owner->is_hurried)
+        longest = pause;
     for (uint64_t n = 1; n < t->n_failures && pause < longest; n++)
         pause = pause * 2 < longest ? pause * 2 : longest;
     return pause / 2 + rand_u32() % (pause / 2 + 1);
@@ -188,7 +190,7 @@ static void drop_expired(struct target *t)
 static uint64_t ready_ms(const struct target *t)
 {
     bool is_full = t->n >= BATCH_EVENTS || t->bytes >= BATCH_BYTES;
-    return is_full || t->is_hurried || t->first->is_tried
+    return is_full || t->owner->is_hurried || t->first->is_tried
                ? 0
                : t->first->born_ms + t->webhook->batch_ms;
 }
@@ -202,9 +204,7 @@ uint64_t target_run(struct target *t)
     if (!t->first)
         return 0;
     uint64_t due_ms = t->due_ms;
-    if (!t->body.len && t->is_hurried)
-        due_ms = now_ms;
-    else if (!t->body.len && due_ms < ready_ms(t))
+    if (!t->body.len && due_ms < ready_ms(t))
         due_ms = ready_ms(t);
     if (due_ms > now_ms)
         return due_ms < expires_ms(t, t->first) ? due_ms : expires_ms(t, t->first);

@@ -56,6 +56,31 @@ TEST(a_hurry_ends_graces_and_batches)
     stage_end();
 }
 
+TEST(a_hurry_tries_at_once_what_is_in_a_pause_and_again_soon)
+{
+    stage_begin();
+    stage_use_one(0);
+    stage_occupy("c");
+    (void)stage_run();
+    for (int i = 0; i < 6; i++) {
+        stage_answer_all(500);
+        while (!n_open())
+            stage_pass(500);
+    }
+    stage_answer_all(500); // a pause of 16 s or more begins
+    unsigned n = stage.outbound.n;
+    webhooks_hurry(stage.hooks, stage_time());
+    (void)stage_run();
+    CHECK_EQ(stage.outbound.n, n + 1);
+    stage_answer_all(500);
+    CHECK_EQ(stage.outbound.n, n + 1);
+    stage_pass(500);
+    CHECK_EQ(stage.outbound.n, n + 2);
+    stage_answer_all(200);
+    CHECK(webhooks_is_idle(stage.hooks));
+    stage_end();
+}
+
 TEST(a_reload_keeps_the_queue_of_a_url_that_stays)
 {
     stage_begin();
@@ -153,6 +178,7 @@ int main(void)
     RUN(each_webhook_gets_what_it_wants_and_waits_for_no_other);
     RUN(who_comes_back_in_time_is_told_to_nobody_and_counted);
     RUN(a_hurry_ends_graces_and_batches);
+    RUN(a_hurry_tries_at_once_what_is_in_a_pause_and_again_soon);
     RUN(a_reload_keeps_the_queue_of_a_url_that_stays);
     RUN(a_reload_drops_the_queue_of_a_url_that_goes);
     RUN(a_url_that_goes_while_it_is_asked_goes_with_its_answer);
