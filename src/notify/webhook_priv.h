@@ -52,7 +52,7 @@ struct target {
     uint64_t sent_ms;
     int64_t sent_wall_ms;
     uint64_t n_failures; // in a row
-    uint64_t n_lost;     // of this episode
+    uint64_t n_lost;     // since a delivery last left nothing waiting
 };
 
 struct webhooks {

@@ -115,8 +115,10 @@ static void succeed(struct target *t)
     if (t->n_failures)
         log_event(LOG_INFO, "webhook_recovered", "app=%s url=\"%s\" failures=%llu lost=%llu",
             t->app_id, t->url, (unsigned long long)t->n_failures, (unsigned long long)t->n_lost);
-    t->n_failures = t->n_lost = 0;
+    t->n_failures = 0;
     queue_drop(t, t->n_sending, FACT_DELIVERED);
+    if (!t->n) // an overload is not over with the first that is taken
+        t->n_lost = 0;
     forget_body(t);
 }
 
