@@ -14,6 +14,7 @@ enum {
     BATCH_BYTES = 256 * 1024,
     FIRST_PAUSE_MS = 500,
     LONGEST_PAUSE_MS = 60 * 1000,
+    USEFUL_MS = 300 * 1000, // older ones are refused by the libraries' validators
     HEADERS_MAX = 40
 };
 
@@ -165,9 +166,11 @@ static void on_done(void *ctx, const struct outbound_result *result)
 
 /* --- when --------------------------------------------------------------------------------------------- */
 
+/* One that was never tried is not at fault: it goes only when receivers refuse it for its age. */
 static uint64_t expires_ms(const struct target *t, const struct event *e)
 {
-    return e->born_ms + t->owner->limits.retry_ms;
+    uint64_t retry_ms = t->owner->limits.retry_ms;
+    return e->born_ms + (e->is_tried || retry_ms > USEFUL_MS ? retry_ms : USEFUL_MS);
 }
 
 /* What is too old goes, and with it the body that speaks of it; what is younger goes on in a

@@ -217,6 +217,47 @@ TEST(a_receiver_that_stays_dead_is_asked_ever_more_rarely)
     stage_end();
 }
 
+TEST(what_was_never_tried_expires_only_when_no_receiver_would_take_it)
+{
+    stage_begin();
+    stage.limits.retry_ms = 10000;
+    stage_use_one(0);
+    for (int i = 0; i < 1000; i++)
+        stage_occupy("c");
+    (void)stage_run();
+    for (int i = 0; i < 1000; i++) {
+        stage.now_ms += 50;
+        stage_answer_all(200);
+    }
+    CHECK_EQ(n_became(FACT_DELIVERED), 1000);
+    CHECK_EQ(n_became(FACT_EXPIRED), 0);
+    for (int i = 0; i < 100; i++)
+        stage_occupy("c");
+    (void)stage_run();
+    stage.now_ms += 300000;
+    stage_answer_all(200);
+    CHECK_EQ(n_became(FACT_DELIVERED), 1001);
+    CHECK_EQ(n_became(FACT_EXPIRED), 99);
+    stage_end();
+}
+
+TEST(without_retries_each_event_is_tried_once)
+{
+    stage_begin();
+    stage.limits.retry_ms = 0;
+    stage_use_one(0);
+    for (int i = 0; i < 3; i++)
+        stage_occupy("c");
+    while (n_waiting()) {
+        stage_pass(100);
+        if (n_open())
+            stage_answer_all(500);
+    }
+    CHECK_EQ(stage.outbound.n, 3);
+    CHECK_EQ(n_became(FACT_EXPIRED), 3);
+    stage_end();
+}
+
 int main(void)
 {
     hash_init();
@@ -229,5 +270,7 @@ int main(void)
     RUN(a_body_is_made_when_it_is_due_of_all_that_waits_then);
     RUN(an_event_is_dropped_when_it_is_too_old_not_when_its_pause_ends);
     RUN(a_receiver_that_stays_dead_is_asked_ever_more_rarely);
+    RUN(what_was_never_tried_expires_only_when_no_receiver_would_take_it);
+    RUN(without_retries_each_event_is_tried_once);
     return test_end();
 }
