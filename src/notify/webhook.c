@@ -33,8 +33,7 @@ void webhooks_free(struct webhooks *w)
     webhooks_abandon(w);
     while (w->targets.first) {
         struct target *t = target_at(w->targets.first);
-        t->is_sending = false; // the outbound is gone
-        queue_drop(t, t->n, FACT_ABANDONED);
+        t->n_requests = 0; // the outbound is gone
         target_free(t);
     }
     for (uint32_t i = 0; i < w->n_recent; i++) {
@@ -64,7 +63,7 @@ static void drop_removed(struct webhooks *w)
     for (struct list_node *n = w->targets.first; n; n = next) {
         struct target *t = target_at(n);
         next = n->next;
-        if (!t->webhook && !t->is_sending) // one under way goes when its answer is there
+        if (!t->webhook && !t->n_requests) // else it goes with its last answer
             target_remove(t);
     }
 }
@@ -101,7 +100,7 @@ static void tell(struct webhooks *w, struct fact *f)
         struct target *t = target_at(n);
         if (t->slot != f->app || !t->webhook || !webhook_wants(t->webhook, f))
             continue;
-        if (queue_push(t, f->mail.kind, buf_span(&json)))
+        if (queue_push(t, f, buf_span(&json)))
             continue;
         if (!t->n_lost++)
             log_event(LOG_ERROR, "webhook_lost", "app=%s url=\"%s\" why=overflowed waiting=%u",
@@ -157,7 +156,7 @@ void webhooks_hurry(struct webhooks *w, struct webhook_time time)
     w->grace.grace_ms = 0;
     w->is_hurried = true;
     for (struct list_node *n = w->targets.first; n; n = n->next)
-        target_at(n)->due_ms = time.now_ms;
+        target_hurry(target_at(n));
 }
 
 bool webhooks_is_idle(const struct webhooks *w)
@@ -173,8 +172,7 @@ void webhooks_abandon(struct webhooks *w)
             continue;
         log_event(
             LOG_ERROR, "webhook_abandoned", "app=%s url=\"%s\" events=%u", t->app_id, t->url, t->n);
-        queue_drop(t, t->n, FACT_ABANDONED);
-        t->body.len = 0;
+        queue_drop_all(t, FACT_ABANDONED);
     }
 }
 

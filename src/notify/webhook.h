@@ -1,10 +1,12 @@
 /* webhook.h - facts in, signed requests out (pusher-protocol 6).
  *
- * Each app and URL has a queue of its own and one request under way at a time: that keeps the
- * order of a channel's events without a further mechanism, and a receiver that is slow or dead
- * delays nobody else.  A request that is not taken is made again, the same bytes, with growing
- * pauses until its oldest event is too old; a queue has bounds.  What is not delivered is
- * counted by its reason and logged once until the URL works again.
+ * Each app and URL has a queue of its own, so that a receiver that is slow or dead delays nobody
+ * else.  The queue has lanes; a channel's hash chooses one, and a lane has one request under way
+ * at a time: that keeps the order of a channel's events without a further mechanism, and a
+ * receiver far away still takes more than one event in each round trip.  A request that is not
+ * taken is made again, the same bytes, with growing pauses until its oldest event is too old; a
+ * queue has bounds.  What is not delivered is counted by its reason and logged once until the
+ * URL works again.
  *
  * The seam for a durable queue: queue_push and queue_drop in webhook_queue.c are the only two
  * places where an event enters and leaves.

@@ -6,7 +6,7 @@
 #include "notify/grace.h"
 #include "notify/webhook.h"
 
-enum { DELIVERIES_KEPT = 50, ERROR_CHARS = 120 };
+enum { DELIVERIES_KEPT = 50, ERROR_CHARS = 120, LANES = 8 };
 
 /* One event for one URL. */
 struct event {
@@ -35,23 +35,33 @@ struct recent { // of one app, a ring
     uint32_t n; // ever
 };
 
+/* A part of a URL's queue: the events of some channels, sent by one request after the other,
+ * which keeps each channel's order. */
+struct lane {
+    struct target *of;
+    struct event *first, **last;
+    uint32_t n, bytes; // waiting, those under way included
+    bool is_sending;
+    uint32_t n_sending;  // events of the body
+    struct buf body;     // of the request under way, or to be made again; len 0 = none
+    uint32_t attempt;    // of the body
+    uint32_t n_failures; // in a row
+    uint64_t due_ms;     // no attempt before
+    int64_t sent_wall_ms;
+};
+
 struct target {
     struct list_node node;
     struct webhooks *owner;
     uint32_t slot;
     char *app_id, *url;            // the target's own: it may outlive its configuration
     const struct app *app;         // of the present configuration; NULL = removed
-    const struct webhook *webhook; // likewise; it goes when its request has ended
-    struct event *first, **last;
-    uint32_t n, bytes; // waiting, those under way included
-    bool is_sending;
-    uint32_t n_sending; // events of the request under way, or to be made again
-    struct buf body;    // of that request; len 0 = none
-    uint32_t attempt;
-    uint64_t due_ms; // no attempt before
-    uint64_t sent_ms;
-    int64_t sent_wall_ms;
-    uint64_t n_failures; // in a row
+    const struct webhook *webhook; // likewise; it goes when its requests have ended
+    struct lane lanes[LANES];
+    uint32_t n_lanes;    // in use; changes only while nothing waits
+    uint32_t n, bytes;   // of all lanes
+    uint32_t n_requests; // under way
+    uint64_t n_failures; // since all of it worked
     uint64_t n_lost;     // since a delivery last left nothing waiting
 };
 
@@ -76,16 +86,19 @@ void target_free(struct target *t);
 /* A reload took the webhook away: what waits is dropped, counted and logged. */
 void target_remove(struct target *t);
 
-/* False when there is no room. */
-bool queue_push(struct target *t, uint32_t kind, struct span json);
+/* json: of the fact.  False when there is no room. */
+bool queue_push(struct target *t, const struct fact *f, struct span json);
 
-/* The first n events leave, and what became of them is counted. */
-void queue_drop(struct target *t, uint32_t n, enum fact_outcome outcome);
+/* The first n events of the lane leave, and what became of them is counted. */
+void queue_drop(struct lane *l, uint32_t n, enum fact_outcome outcome);
+void queue_drop_all(struct target *t, enum fact_outcome outcome);
 
 /* --- webhook_send.c --- */
 
-/* Makes the request that is due, if any; returns when it wants to be called again, or 0. */
+/* Makes the requests that are due; returns when it wants to be called again, or 0. */
 uint64_t target_run(struct target *t);
+
+void target_hurry(struct target *t); // no pause goes on
 
 /* --- webhook_body.c --- */
 

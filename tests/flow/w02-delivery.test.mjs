@@ -36,16 +36,16 @@ describe('delivery of webhooks', () => {
   test('a failure is tried again with the same bytes, in order', async () => {
     const hook = await receiver();
     hook.answer = (request, response, n) => { response.statusCode = n < 3 ? 500 : 204; response.end(); };
-    const server = await start([{ url: hook.url, events: occupied }]);
-    const socket = await occupy(server, 3);
+    const server = await start([{ url: hook.url, events: ['channel_occupied', 'subscription_count'] }]);
+    const sockets = [await occupy(server, 1), await occupy(server, 1)];
     await until(() => hook.requests.length >= 5, 'three tries and two more', 15000);
     assert.equal(hook.requests[0].body, hook.requests[1].body);
     assert.equal(hook.requests[0].headers['x-pusher-signature'], hook.requests[2].headers['x-pusher-signature']);
-    assert.deepEqual(names(hook), ['c0', 'c0', 'c0', 'c1', 'c2']);
+    assert.deepEqual(hook.events().map((event) => event.subscription_count ?? event.name), [...Array(3).fill('channel_occupied'), 1, 2]);
     assert.ok(hook.requests[1].at - hook.requests[0].at >= 240, 'the first pause is half a second, or half of it');
     assert.equal(server.logged('webhook_failing').length, 1, 'logged once');
     assert.equal(server.logged('webhook_recovered').length, 1);
-    socket.destroy();
+    for (const socket of sockets) socket.destroy();
   });
 
   for (const [what, answer] of Object.entries({
@@ -61,10 +61,9 @@ describe('delivery of webhooks', () => {
       const server = await start([{ url: bad.url, events: occupied }, { url: good.url, events: occupied }]);
       const socket = await occupy(server, 5);
       await good.expect(5, 'five at the good one');
-      await until(() => bad.requests.length >= 2, 'a second try', 15000);
+      await until(() => bad.requests.length > new Set(names(bad)).size, 'a second try', 15000);
       assert.ok(bad.requests.every((request) => request.url === '/hook'), 'no redirect is followed');
-      assert.deepEqual(names(good), ['c0', 'c1', 'c2', 'c3', 'c4']);
-      assert.deepEqual(new Set(names(bad)), new Set(['c0']), 'order is kept: nothing overtakes the first');
+      assert.deepEqual(names(good).sort(), ['c0', 'c1', 'c2', 'c3', 'c4']);
       const metrics = await server.metrics();
       assert.ok(metrics.sum('carillon_webhook_failures_total') >= 1);
       assert.equal(metrics.sum('carillon_webhook_queue_events'), 5);
@@ -73,13 +72,31 @@ describe('delivery of webhooks', () => {
       socket.destroy();
     });
 
+  test('a receiver far away loses nothing, at more events than one in a round trip', async () => {
+    const hook = await receiver();
+    let inFlight = 0;
+    let most = 0;
+    hook.answer = (request, response) => {
+      most = Math.max(most, ++inFlight);
+      setTimeout(() => { inFlight--; response.end(); }, 50);
+    };
+    const server = await start([{ url: hook.url, events: occupied }], ', retry_s: 1');
+    const socket = await occupy(server, 200);
+    await hook.expect(200, 'all of them', 20000);
+    assert.equal(new Set(names(hook)).size, 200);
+    assert.equal(most, 8, 'requests under way at once');
+    const metrics = await server.metrics();
+    for (const outcome of ['expired', 'overflowed']) assert.equal(metrics.sum('carillon_webhook_events_total', { outcome }), 0, outcome);
+    socket.destroy();
+  });
+
   test('a slow receiver that answers in time is not asked twice', async () => {
     const hook = await receiver();
     hook.answer = (request, response) => { setTimeout(() => response.end(), 200); };
     const server = await start([{ url: hook.url, events: occupied }]);
     const socket = await occupy(server, 3);
     await hook.expect(3);
-    assert.deepEqual(names(hook), ['c0', 'c1', 'c2']);
+    assert.deepEqual(names(hook).sort(), ['c0', 'c1', 'c2']);
     assert.equal((await server.metrics()).sum('carillon_webhook_failures_total'), 0);
     socket.destroy();
   });
@@ -126,8 +143,8 @@ describe('delivery of webhooks', () => {
   test('the last deliveries of an app can be asked for', async () => {
     const hook = await receiver();
     hook.answer = (request, response, n) => { response.statusCode = n === 1 ? 500 : 200; response.end(); };
-    const server = await start([{ url: hook.url, events: occupied }]);
-    const socket = await occupy(server, 2);
+    const server = await start([{ url: hook.url, events: ['channel_occupied', 'subscription_count'] }]);
+    const socket = await occupy(server, 1);
     await hook.expect(3, 'a failure and two', 15000);
     const { status, json } = await until(async () => {
       const answer = await apiRequest(server, 'GET', `/apps/${app.id}/webhooks`);
@@ -136,7 +153,7 @@ describe('delivery of webhooks', () => {
     assert.equal(status, 200);
     assert.deepEqual(json.webhooks, [{ url: hook.url, waiting: 0, waiting_bytes: 0, failures: 0, lost: 0 }]);
     assert.deepEqual(json.deliveries.map((d) => [d.url, d.event, d.events, d.attempt, d.status]), [
-      [hook.url, 'channel_occupied', 1, 1, 200], [hook.url, 'channel_occupied', 1, 2, 200], [hook.url, 'channel_occupied', 1, 1, 500]]);
+      [hook.url, 'subscription_count', 1, 1, 200], [hook.url, 'channel_occupied', 1, 2, 200], [hook.url, 'channel_occupied', 1, 1, 500]]);
     assert.ok(json.deliveries.every((d) => d.took_ms >= 0 && !Number.isNaN(Date.parse(d.time))));
     const foreign = await apiRequest(server, 'GET', `/apps/${app.id}/webhooks`, { app: { ...app, secret: 'x' } });
     assert.equal(foreign.status, 401);

@@ -258,6 +258,126 @@ TEST(without_retries_each_event_is_tried_once)
     stage_end();
 }
 
+static void occupy_number(const char *prefix, int n)
+{
+    char name[32];
+    snprintf(name, sizeof name, "%s%d", prefix, n);
+    stage_occupy(name);
+}
+
+TEST(channels_go_side_by_side_in_so_many_lanes)
+{
+    stage_begin();
+    stage_use_one(0);
+    for (int i = 0; i < 1000; i++)
+        occupy_number("c", i);
+    (void)stage_run();
+    CHECK_EQ(n_open(), LANES);
+    unsigned rounds = 0;
+    for (; n_waiting(); rounds++) {
+        stage.now_ms += 50;
+        stage_answer_all(200);
+    }
+    CHECK(rounds < 1000 / LANES * 2);
+    CHECK_EQ(n_became(FACT_DELIVERED), 1000);
+    for (int i = 0; i < 3; i++)
+        stage_occupy("c");
+    (void)stage_run();
+    CHECK_EQ(n_open(), 1); // one channel goes one way
+    stage_end();
+}
+
+/* Answers come in any order, many are failures, and a reload turns batching on and off: the
+ * events of each channel, told apart by their users, must arrive in order. */
+TEST(each_channels_events_arrive_in_order)
+{
+    enum { CHANNELS = 30, EVENTS = 3000 };
+    int told = 0;
+    int seen[CHANNELS] = {0};
+    int number[CHANNELS] = {0};
+    srand(5);
+    stage_begin();
+    stage_use_one(0);
+    while (told < EVENTS || n_waiting()) {
+        char name[16];
+        char user[16];
+        int c = rand() % CHANNELS;
+        if (told++ < EVENTS) {
+            snprintf(name, sizeof name, "presence-%d", c);
+            snprintf(user, sizeof user, "%d.%d", c, ++number[c]);
+            struct fact f = {
+                .mail.kind = FACT_MEMBER_ADDED, .channel = span_str(name), .user = span_str(user)};
+            webhooks_take(stage.hooks, fact_copy(&f), stage_time());
+        }
+        stage_pass((unsigned)rand() % 40);
+        if (rand() % 50 == 0)
+            stage_use_one(rand() % 2 ? 30 : 0);
+        for (unsigned i = 0; i < stage.outbound.n; i++) {
+            if (!stage.outbound.items[i].done || rand() % 2)
+                continue;
+            bool is_taken = rand() % 20 != 0;
+            const char *at = stage.outbound.items[i].body;
+            while (is_taken && (at = strstr(at, "\"user_id\":\""))) {
+                int n;
+                at += strlen("\"user_id\":\"");
+                ENSURE(sscanf(at, "%d.%d", &c, &n) == 2);
+                CHECK_EQ(n, ++seen[c]);
+            }
+            stage_answer(i, is_taken ? 200 : 500);
+        }
+    }
+    CHECK_EQ(n_became(FACT_DELIVERED), EVENTS);
+    stage_end();
+}
+
+TEST(an_event_that_is_never_taken_holds_up_its_lane_alone)
+{
+    stage_begin();
+    stage_use_one(0);
+    stage_occupy("poison");
+    for (int i = 0; i < 100; i++)
+        occupy_number("c", i);
+    (void)stage_run();
+    for (int i = 0; i < 200; i++) {
+        for (unsigned k = 0; k < stage.outbound.n; k++)
+            if (stage.outbound.items[k].done)
+                stage_answer(k, speaks_of(k, "poison") ? 500 : 200);
+        stage_pass(50);
+    }
+    CHECK(n_became(FACT_DELIVERED) > 70);
+    CHECK(n_became(FACT_DELIVERED) < 100);
+    CHECK_EQ(n_logged("webhook_failing"), 1);
+    CHECK_EQ(n_logged("webhook_recovered"), 0);
+    stage_end();
+}
+
+TEST(a_receiver_that_is_back_for_one_lane_is_back_for_all)
+{
+    stage_begin();
+    stage_use_one(0);
+    for (int i = 0; i < 100; i++)
+        occupy_number("c", i);
+    (void)stage_run();
+    for (int i = 0; i < 8 * LANES; i++) {
+        stage_answer_all(500);
+        while (!n_open())
+            stage_pass(100);
+    }
+    unsigned first = 0;
+    while (!stage.outbound.items[first].done)
+        first++;
+    stage_answer(first, 200);
+    (void)stage_run();
+    CHECK_EQ(n_open(), LANES);
+    CHECK_EQ(n_logged("webhook_recovered"), 0); // seven wait for another try
+    while (n_open())
+        stage_answer_all(200);
+    CHECK_EQ(n_became(FACT_DELIVERED), 100);
+    CHECK_EQ(n_logged("webhook_failing"), 1);
+    CHECK_EQ(n_logged("webhook_recovered"), 1);
+    stage_end();
+}
+
 int main(void)
 {
     hash_init();
@@ -272,5 +392,9 @@ int main(void)
     RUN(a_receiver_that_stays_dead_is_asked_ever_more_rarely);
     RUN(what_was_never_tried_expires_only_when_no_receiver_would_take_it);
     RUN(without_retries_each_event_is_tried_once);
+    RUN(channels_go_side_by_side_in_so_many_lanes);
+    RUN(each_channels_events_arrive_in_order);
+    RUN(an_event_that_is_never_taken_holds_up_its_lane_alone);
+    RUN(a_receiver_that_is_back_for_one_lane_is_back_for_all);
     return test_end();
 }
