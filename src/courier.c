@@ -51,7 +51,8 @@ static void use_config(struct courier *c)
         .retry_ms = config->webhooks.retry_s * 1000,
         .grace_ms = config->webhooks.grace_ms,
         .queue_events = config->webhooks.queue_events,
-        .queue_bytes = config->webhooks.queue_bytes};
+        .queue_bytes = config->webhooks.queue_bytes,
+        .refuses_private = !config->webhooks.private_addresses};
     webhooks_use(c->webhooks, config->apps, config->n_apps, &limits, time_now());
 }
 
@@ -160,7 +161,7 @@ struct courier *courier_start(struct config *config, struct house *house)
     c->config = config;
     config_hold(config);
     c->house = house;
-    c->outbound = outbound_new(!config->webhooks.private_addresses);
+    c->outbound = outbound_new();
     c->webhooks = webhooks_new(outbound_post, c->outbound, &c->counts);
     c->upstreams = upstreams_new(c->outbound, on_exchange, c);
     use_config(c);

@@ -194,8 +194,6 @@ static void warn_unchanged(const struct config *now, const struct config *next)
         log_event(LOG_WARN, "reload_needs_restart", "option=%s", "store.path");
     if (now->store.queue_bytes != next->store.queue_bytes)
         log_event(LOG_WARN, "reload_needs_restart", "option=%s", "store.queue_bytes");
-    if (now->webhooks.private_addresses != next->webhooks.private_addresses)
-        log_event(LOG_WARN, "reload_needs_restart", "option=%s", "webhooks.private_addresses");
 }
 
 static void send_config(struct server *v, struct config *next, struct tls_context *tls)

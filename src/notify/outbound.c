@@ -3,6 +3,7 @@
 
 #include "notify/outbound.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <netinet/in.h>
 #include <stdlib.h>
@@ -16,7 +17,6 @@
 
 struct outbound {
     CURLM *multi;
-    bool refuses_private;
     struct list exchanges; // under way
 };
 
@@ -32,7 +32,7 @@ struct exchange {
     char error[CURL_ERROR_SIZE];
 };
 
-struct outbound *outbound_new(bool refuses_private)
+struct outbound *outbound_new(void)
 {
     static bool is_ready;
     if (!is_ready)
@@ -41,7 +41,6 @@ struct outbound *outbound_new(bool refuses_private)
     struct outbound *o = mem_zero(sizeof *o);
     o->multi = curl_multi_init();
     ENSURE(o->multi != NULL);
-    o->refuses_private = refuses_private;
     return o;
 }
 
@@ -109,11 +108,29 @@ static curl_socket_t open_socket(void *ctx, curlsocktype purpose, struct curl_so
     else if (to->family == AF_INET6)
         is_private = outbound_is_private(
             (const unsigned char *)&((const struct sockaddr_in6 *)address)->sin6_addr, 16);
-    if (is_private && x->o->refuses_private) {
+    if (is_private && x->request.refuses_private) {
         x->was_refused = true;
         return CURL_SOCKET_BAD;
     }
     return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+}
+
+/* Called before the request goes out on a connection, which may be one that a request with
+ * other rules has opened. */
+static int check_connection(void *ctx, char *to, char *from, int to_port, int from_port)
+{
+    struct exchange *x = ctx;
+    unsigned char address[16];
+    bool is_private = true;
+    (void)from;
+    (void)to_port;
+    (void)from_port;
+    if (inet_pton(AF_INET, to, address) == 1)
+        is_private = outbound_is_private(address, 4);
+    else if (inet_pton(AF_INET6, to, address) == 1)
+        is_private = outbound_is_private(address, 16);
+    x->was_refused = is_private && x->request.refuses_private;
+    return x->was_refused ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }
 
 /* --- requests --------------------------------------------------------------------------------------- */
@@ -153,6 +170,8 @@ static void set_options(struct exchange *x)
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, x);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, x);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, check_connection);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, x);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, x->error);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, x);
 }

@@ -40,12 +40,12 @@ struct outbound_request {
     struct span body;      // of the POST; stays the caller's and good until done
     uint32_t timeout_ms;   // for the whole exchange
     uint32_t answer_bytes; // kept of the answer's body; more is TOO_LONG; 0 = it is thrown away
+    bool refuses_private;  // addresses of this host, of private and of special networks
     void (*done)(void *ctx, const struct outbound_result *result);
     void *ctx;
 };
 
-/* refuses_private: addresses of this host, of private and of special networks are not asked. */
-struct outbound *outbound_new(bool refuses_private);
+struct outbound *outbound_new(void);
 void outbound_free(struct outbound *o); // no done is called any more
 
 /* A POST.  done is called exactly once, from outbound_wait. */

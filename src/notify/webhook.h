@@ -28,6 +28,7 @@ struct webhook_limits {
     uint32_t retry_ms;   // how long an event is tried
     uint32_t grace_ms;
     uint32_t queue_events, queue_bytes; // of one URL
+    bool refuses_private;               // as a request has it
 };
 
 struct webhook_time {

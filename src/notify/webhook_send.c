@@ -80,6 +80,7 @@ static void make_request(struct lane *l)
         .n_headers = n,
         .body = buf_span(&l->body),
         .timeout_ms = w->limits.timeout_ms,
+        .refuses_private = w->limits.refuses_private,
         .done = on_done,
         .ctx = l};
     l->is_sending = true;

@@ -1,5 +1,7 @@
 // Receivers that fail, hang, redirect, reset or are slow; batches; bounds; what the server shows.
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { afterEach, describe, test } from 'node:test';
 import { apiRequest, limit, rawSocket, rawSubscribe, sleep, startServer, until } from './harness.mjs';
 import { Receiver, app, configWith } from './receiver.mjs';
@@ -166,6 +168,32 @@ describe('delivery of webhooks', () => {
     const socket = await occupy(server, 1);
     await until(async () => (await server.metrics()).sum('carillon_webhook_failures_total') >= 1, 'a refusal');
     assert.equal(hook.requests.length, 0);
+    socket.destroy();
+  });
+
+  test('what is refused to webhooks is allowed to upstreams, and no connection of theirs is lent', async () => {
+    const hook = await receiver();
+    const gateway = `gateway:
+  auth:
+    jwt: {keys: [{alg: HS256, secret: "0123456789012345678901234567890123456789"}]}
+  routes:
+    - {name: sync, path: /sync, auth: optional, upstream: {url: "${hook.url}"}, reply: {body: {ok: true}}}
+`;
+    const config = (options) => configWith([{ url: hook.url, events: occupied }], gateway, options);
+    const server = await startServer({ app: null, config: config(', private_addresses: false') });
+    server.app = app;
+    cleanups.push(() => server.stop());
+    hook.answer = (request, response) => response.end('{}');
+    const asked = await fetch(`${server.url}/sync`, { method: 'POST', body: '{}', headers: { 'content-type': 'application/json' } });
+    assert.equal(asked.status, 200, 'the upstream, on a connection that stays open');
+    assert.equal(hook.requests.length, 1);
+    const socket = await occupy(server, 1);
+    await until(async () => (await server.metrics()).sum('carillon_webhook_failures_total') >= 2, 'two refusals');
+    assert.equal(hook.requests.length, 1, 'of the upstream');
+    writeFileSync(path.join(server.folder, 'carillon.yaml'), config(''));
+    server.signal('SIGHUP');
+    await until(() => hook.requests.length === 2, 'the webhook, when it is allowed');
+    assert.equal(server.logged('reload_needs_restart').length, 0);
     socket.destroy();
   });
 

@@ -85,7 +85,7 @@ TEST(a_name_that_is_not_resolved_holds_up_nothing)
 {
     enum outbound_outcome outcome = OUTBOUND_OUTCOMES;
     int pipes[2];
-    struct outbound *o = outbound_new(false);
+    struct outbound *o = outbound_new();
     struct outbound_request request = {.url = "http://hanging.example/",
         .body = span_str("{}"),
         .timeout_ms = 200,
