@@ -19,7 +19,13 @@ function readBody(request) {
 }
 
 const server = http.createServer(async (request, response) => {
-  const webhook = pusher.webhook({ headers: request.headers, rawBody: await readBody(request) });
+  let rawBody;
+  try {
+    rawBody = await readBody(request);
+  } catch { // the sender has gone: there is nobody to answer
+    return;
+  }
+  const webhook = pusher.webhook({ headers: request.headers, rawBody });
   if (!webhook.isValid()) {
     response.writeHead(401).end();
     return;

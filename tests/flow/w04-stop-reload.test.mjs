@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
+import net from 'node:net';
 import path from 'node:path';
 import { afterEach, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -74,7 +75,7 @@ describe('webhooks at a stop and a reload', () => {
     socket.destroy();
   });
 
-  test('the sample receiver takes what is signed and nothing else', async () => {
+  test('the sample receiver takes what is signed and nothing else, and outlives who breaks off', async () => {
     const child = spawn(process.execPath, [path.join(tree, 'examples/webhooks/receiver.mjs')], {
       env: { ...process.env, PORT: '0', PUSHER_APP_ID: app.id, PUSHER_APP_KEY: app.key, PUSHER_APP_SECRET: app.secret },
     });
@@ -83,6 +84,12 @@ describe('webhooks at a stop and a reload', () => {
     child.stdout.setEncoding('utf8').on('data', (chunk) => { output += chunk; });
     await until(() => /http:\/\/\S+/.test(output), 'the receiver');
     const [url] = output.match(/http:\/\/\S+/);
+    const broken = net.connect(Number(new URL(url).port), '127.0.0.1');
+    broken.write('POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc');
+    await new Promise((resolve) => { broken.once('connect', resolve); });
+    const got = await fetch(url, { method: 'POST', body: 'x' }); // what was sent before has been read
+    assert.equal(got.status, 401);
+    broken.resetAndDestroy();
     const server = await start([{ url, events: ['channel_occupied'] }]);
     const socket = await rawSocket(server);
     await rawSubscribe(socket, 'foo');
