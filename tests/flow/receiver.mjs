@@ -1,13 +1,16 @@
 // What receives webhooks in the tests: it keeps what came and answers as it is told.
 import http from 'node:http';
+import https from 'node:https';
 import PusherApi from 'pusher';
 import { until } from './harness.mjs';
 
 export class Receiver {
-  constructor() {
+  // identity: {key, cert}, for one that is reached over TLS
+  constructor(identity) {
     this.requests = []; // {headers, body, events, at}
+    this.connections = 0;
     this.answer = (request, response) => response.end(); // or another behaviour
-    this.server = http.createServer((request, response) => {
+    const take = (request, response) => {
       let body = '';
       request.setEncoding('utf8').on('data', (chunk) => { body += chunk; }).on('end', () => {
         let events;
@@ -15,12 +18,15 @@ export class Receiver {
         this.requests.push({ headers: request.headers, url: request.url, method: request.method, body, events, at: Date.now() });
         this.answer(request, response, this.requests.length);
       });
-    });
+    };
+    this.server = identity ? https.createServer(identity, take) : http.createServer(take);
+    this.scheme = identity ? 'https' : 'http';
+    this.server.on('connection', () => { this.connections++; });
   }
 
   async listen() {
     await new Promise((resolve) => { this.server.listen(0, '127.0.0.1', resolve); });
-    this.url = `http://127.0.0.1:${this.server.address().port}/hook`;
+    this.url = `${this.scheme}://127.0.0.1:${this.server.address().port}/hook`;
     return this;
   }
 
