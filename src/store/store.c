@@ -33,6 +33,8 @@ void store_close(struct store *s, bool is_clean)
             (void)group_fail(s, &err);
         group_commit(s, &err); // else the next run finds this one unclean, which is honest
     }
+    if (s->is_spent) // what it would copy from the log has not been checked
+        sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     while (s->recent.first)
         stored_forget(s, CONTAINER_OF(s->recent.first, struct stored, recent));
     map_fini(&s->streams);
@@ -163,16 +165,44 @@ static void add_figures(struct store *s)
     s->more_trimmed = 0;
 }
 
+/* The group that could not be committed may lie in the log, whole: what failed was the flush behind
+ * it.  After a crash it would be taken for committed, so it is cut off. */
+static void cut_log(struct store *s)
+{
+    enum { HEAD = 32, FRAME_HEAD = 24 }; // https://sqlite.org/fileformat2.html#walformat
+    sqlite3_file *log = NULL;
+    sqlite3_int64 end = s->log_end ? HEAD + s->log_end * (FRAME_HEAD + s->page_bytes) : 0;
+    if (sqlite3_file_control(s->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) != SQLITE_OK ||
+        !log || !log->pMethods)
+        return;
+    if (log->pMethods->xTruncate(log, end) == SQLITE_OK)
+        (void)log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
+}
+
+/* After a failed flush the kernel may have dropped what it could not write, and says so once: the
+ * next flush succeeds without it.  So the log is not trusted any more before it is read anew. */
+static bool end_group(struct store *s, struct err *err)
+{
+    if (sql_run(s, sql_use(s, SQL_COMMIT), "committing", err))
+        return true;
+    if ((sqlite3_errcode(s->db) & 0xff) == SQLITE_IOERR)
+        s->is_spent = true;
+    store_rollback(s);
+    cut_log(s);
+    return false;
+}
+
 bool group_commit(struct store *s, struct err *err)
 {
     ENSURE(s->in_group);
     if (s->has_failed)
         *err = s->failure;
-    if (s->has_failed || !write_touched(s, err) ||
-        !sql_run(s, sql_use(s, SQL_COMMIT), "committing", err)) {
+    if (s->has_failed || !write_touched(s, err)) {
         store_rollback(s);
         return false;
     }
+    if (!end_group(s, err))
+        return false;
     s->in_group = false;
     add_figures(s);
     while (s->touched) {
@@ -201,7 +231,14 @@ void store_checkpoint(struct store *s, uint32_t pages)
         return;
     reading_end(s, STORE_END);
     s->log_pages = 0;
-    (void)sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    int n_log;
+    int n_copied;
+    int rc = sqlite3_wal_checkpoint_v2(
+        s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &n_log, &n_copied);
+    if (rc == SQLITE_OK && n_log == n_copied)
+        s->log_end = 0; // the next commit begins the log anew
+    else if ((rc & 0xff) == SQLITE_IOERR)
+        s->is_spent = true;
 }
 
 static uint64_t ask_pages(struct store *s, enum sql which)

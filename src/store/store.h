@@ -30,8 +30,8 @@ struct store *store_open(const char *path, struct err *err) MUST_CHECK;
  * where this one ends.  Rolls back what is open.  NULL is fine. */
 void store_close(struct store *s, bool is_clean);
 
-/* The last failure will not pass by itself: close, open anew; and if that does not help, put
- * the file aside. */
+/* The last failure will not pass by itself, as a failed flush or damage: close, open anew; and if
+ * that does not help, put the file aside. */
 bool store_is_spent(const struct store *s);
 
 /* Renames a file that cannot be opened, and what belongs to it, to PATH.damaged. */
@@ -111,8 +111,9 @@ struct store_event {
 };
 
 /* A group becomes durable as its mode says; streams of rule ACK need the mode ACK.  False from
- * store_commit: none of it is stored and the group is closed.  After a crash some of such a
- * group may still be found, so a stream whose commit failed must begin a new epoch. */
+ * store_commit: none of it is stored and the group is closed, and a crash of the process does not
+ * bring it back.  Where the disk did not even take that, it may be found after a power failure, so
+ * a stream whose commit failed must begin a new epoch. */
 bool store_begin(struct store *s, enum store_durability mode, struct err *err) MUST_CHECK;
 bool store_commit(struct store *s, struct err *err) MUST_CHECK;
 void store_rollback(struct store *s);
@@ -158,7 +159,7 @@ bool store_trim(
 
 /* Copies what was committed from the log into the file, if the log has grown by so many pages.
  * A commit never does: its caller answers first.  Outside of groups.  A disk that refuses will
- * refuse a commit too; until then the log goes on growing. */
+ * refuse a commit too; until then the log goes on growing, or the store is spent. */
 void store_checkpoint(struct store *s, uint32_t pages);
 
 struct store_figures {

@@ -158,8 +158,17 @@ static int see_log(void *ctx, sqlite3 *db, const char *name, int pages)
     struct store *s = ctx;
     (void)db;
     (void)name;
-    s->log_pages = (uint32_t)pages;
+    s->log_pages = s->log_end = (uint32_t)pages;
     return SQLITE_OK;
+}
+
+/* A run begins with an empty log.  SQLite has just read the one of before and checked each frame
+ * of it; a flush of it that once failed is not relied on. */
+static bool empty_log(struct store *s, struct err *err)
+{
+    return sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) ==
+               SQLITE_OK ||
+           sql_fail(s, "emptying its log", err);
 }
 
 static bool set_up(struct store *s, struct err *err)
@@ -180,7 +189,9 @@ static bool set_up(struct store *s, struct err *err)
            run_text(s, "PRAGMA auto_vacuum = INCREMENTAL", "setting up", err) && use_wal(s, err) &&
            run_text(
                s, "PRAGMA synchronous = FULL; PRAGMA cell_size_check = ON", "setting up", err) &&
-           run_text(s, text, "setting up", err) && migrate(s, version, err) && check_schema(s, err);
+           run_text(s, text, "setting up", err) && empty_log(s, err) &&
+           migrate(s, version, err) && check_schema(s, err) &&
+           ask_number(s, "PRAGMA page_size", &s->page_bytes, err);
 }
 
 static bool prepare(struct store *s, struct err *err)

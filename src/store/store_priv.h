@@ -69,7 +69,9 @@ struct store {
     int synced;                        // the mode that SQLite is set to, or -1
     int64_t last_id;                   // the last that was given out
     int64_t grave;                     // the last that store_trim could not empty
-    uint32_t log_pages;                // that no checkpoint has taken yet
+    uint32_t log_pages;                // that no checkpoint has tried to take yet
+    uint32_t log_end;                  // pages of the log up to the last commit; 0 = none counts
+    int64_t page_bytes;
     int64_t more_streams, more_events; // by the group, may be negative
     uint64_t more_trimmed;
     struct reading reading;
