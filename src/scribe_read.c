@@ -19,6 +19,18 @@ static struct kept kept_in(const struct store_stream *at, uint32_t ttl_s)
     return kept;
 }
 
+/* For who was told that the stream ends at that position: the file may be ahead of that. */
+static struct kept kept_upto(
+    const struct store_stream *at, const struct position *upto, uint32_t ttl_s)
+{
+    struct kept kept = kept_in(at, ttl_s);
+    if (kept.top.offset > upto->offset)
+        kept.top.offset = upto->offset;
+    if (kept.oldest > kept.top.offset + 1)
+        kept.oldest = kept.top.offset + 1;
+    return kept;
+}
+
 static bool is_same_epoch(const struct store_stream *at, const struct position *position)
 {
     return at->state == STORE_WHOLE && strcmp(at->epoch, position->epoch) == 0;
@@ -67,7 +79,7 @@ static bool write_page(struct store *store, const struct store_key *key, const s
     page_range(&q, &l->position, &range.from, &range.to);
     if (!store_find(store, key, &at, err) || !is_readable(&at, &l->position, err))
         return false;
-    struct kept kept = kept_in(&at, l->ttl_s);
+    struct kept kept = kept_upto(&at, &l->position, l->ttl_s);
     page_begin(&page, out, l->channel, &kept, &q);
     if (range.from > range.to || range.to < at.oldest) {
         page_end(&page, false);
@@ -82,7 +94,7 @@ static bool write_state(struct store *store, const struct store_key *key, const 
     struct store_stream at;
     if (!store_find(store, key, &at, err) || !is_readable(&at, &l->position, err))
         return false;
-    struct kept kept = kept_in(&at, l->ttl_s);
+    struct kept kept = kept_upto(&at, &l->position, l->ttl_s);
     page_add_state(out, &kept);
     return true;
 }
