@@ -13,6 +13,7 @@
 #include "hub/page.h"
 #include "net/mailbox.h"
 #include "scribe_read.h"
+#include "scribe_rules.h"
 #include "store/store.h"
 #include "wire/pusher.h"
 
@@ -22,19 +23,19 @@ enum {
     GROUP_EVENTS = 4096,
     TRIM_ROWS = 100, // a step between two groups: a few tenths of a millisecond
     TRIM_ROWS_MAX = 2 * GROUP_EVENTS,
-    TRIM_PAUSE_MS = 2,   // between two steps, for who comes meanwhile
+    TRIM_PAUSE_MS = 2,   // between two steps of any kind, for who comes meanwhile
     TRIM_MS = 1000,      // between two looks when there was nothing to do
     TRIM_LOG_PAGES = 64, // a checkpoint between two steps: about a millisecond
     LOG_PAGES = 1000,    // and otherwise
     RELOAD_MS = 5,       // between two looks whether every worker has it
+    BLIND_MS = 1000,     // between two looks of the watch: it has been held up itself
     RETRY_MS = 250,      // doubled with each failure, up to
     RETRY_MAX_MS = 15000
 };
 
 struct scribe {
     struct mailbox mailbox;
-    struct config *config; // held
-    struct config *next;   // likewise: of a reload that has not reached every worker; or NULL
+    struct rules rules;
     struct house *house;
     struct store *store; // NULL = it could not be opened again
     char *path;
@@ -42,11 +43,17 @@ struct scribe {
     _Atomic uint64_t waiting; // bytes
     struct store_counts counts;
     pthread_t thread;
-    pthread_mutex_t door; // of is_deaf, held while a worker is posted to
+    pthread_mutex_t door; // of the next three, held while a worker is posted to
     bool is_deaf;         // the workers have gone
-    bool is_up, is_over;
+    atomic_bool is_up;    // as the workers have been told
+    atomic_uint era;      // failures so far
+    uint32_t stall_ms;    // that a letter may wait
+    _Atomic uint64_t
+        oldest_ms; // when the first of the mailbox's letters was posted; 0 = it is empty
+    _Atomic uint64_t working_ms;   // the same of those that are being handled
+    uint64_t watched_ms, blind_ms; // the watch's last look, and the last that came too late
+    bool is_over;
     bool is_in_doubt;  // a stream was lost whose home could no longer be told
-    uint32_t era;      // failures so far
     uint32_t retry_ms; // until the next attempt
     uint64_t retry_at_ms, trim_at_ms;
     bool has_to_trim;
@@ -74,19 +81,17 @@ static uint64_t weight(const struct letter *l)
 
 /* --- to the workers ---------------------------------------------------------------------------------- */
 
-/* Takes the letter.  False: they have gone. */
+/* Behind the door.  Takes the letter.  False: they have gone. */
 static bool tell(struct scribe *s, unsigned worker, struct letter *l)
 {
-    pthread_mutex_lock(&s->door);
-    bool is_told = !s->is_deaf;
-    if (is_told)
-        serve_post(s->house->workers[worker], &l->mail);
-    else
+    if (s->is_deaf)
         letter_free(l);
-    pthread_mutex_unlock(&s->door);
-    return is_told;
+    else
+        serve_post(s->house->workers[worker], &l->mail);
+    return !s->is_deaf;
 }
 
+/* Behind the door. */
 static void tell_all(struct scribe *s, bool is_up)
 {
     counter_sub(&s->counts.is_up, counter_get(&s->counts.is_up));
@@ -100,7 +105,7 @@ static void tell_all(struct scribe *s, bool is_up)
     }
 }
 
-/* The letter goes back as its answer. */
+/* Behind the door.  The letter goes back as its answer. */
 static bool answer(struct scribe *s, struct letter *l, enum letter_kind kind)
 {
     l->mail.kind = kind;
@@ -109,55 +114,87 @@ static bool answer(struct scribe *s, struct letter *l, enum letter_kind kind)
     return tell(s, l->from, l);
 }
 
-/* --- failing ----------------------------------------------------------------------------------------- */
-
-static void drop_owed(struct scribe *s)
+static void answer_alone(struct scribe *s, struct letter *l, enum letter_kind kind)
 {
-    while (s->owed) {
-        struct letter *l = CONTAINER_OF(s->owed, struct letter, mail);
-        s->owed = s->owed->next;
-        letter_free(l); // its home refuses what it waits for when it hears of the failure
-    }
-    s->last_owed = &s->owed;
+    pthread_mutex_lock(&s->door);
+    (void)answer(s, l, kind);
+    pthread_mutex_unlock(&s->door);
 }
 
-/* Every home begins new epochs, in memory; we try again later. */
+/* --- failing ----------------------------------------------------------------------------------------- */
+
+static struct letter *pop_owed(struct scribe *s)
+{
+    struct letter *l = CONTAINER_OF(s->owed, struct letter, mail);
+    s->owed = s->owed->next;
+    if (!s->owed)
+        s->last_owed = &s->owed;
+    return l;
+}
+
+/* Every home begins new epochs, in memory, and answers what waits.  False: they know already. */
+static bool go_down(struct scribe *s)
+{
+    pthread_mutex_lock(&s->door);
+    bool was_up = s->is_up;
+    counter_add(&s->counts.failures, 1);
+    if (was_up) {
+        s->is_up = false;
+        s->era++;
+        tell_all(s, false);
+    }
+    pthread_mutex_unlock(&s->door);
+    return was_up;
+}
+
+/* It is tried again later. */
 static void fail(struct scribe *s, const struct err *why)
 {
     if (s->in_group)
         store_rollback(s->store);
     s->in_group = false;
-    drop_owed(s);
-    counter_add(&s->counts.failures, 1);
+    while (s->owed)
+        letter_free(pop_owed(s)); // its home refuses what it waits for when it hears of the failure
     s->retry_at_ms = now_ms() + s->retry_ms;
-    if (!s->is_up) {
+    if (!go_down(s)) {
         s->retry_ms = s->retry_ms * 2 < RETRY_MAX_MS ? s->retry_ms * 2 : RETRY_MAX_MS;
         return;
     }
-    s->is_up = false;
-    s->era++;
     log_event(LOG_ERROR, "store_failed",
         "error=\"%s\" then=\"histories go on in memory, events with ack are refused\"", why->text);
-    tell_all(s, false);
 }
 
-static void try_again(struct scribe *s)
+/* False: it must be left alone for a while. */
+static bool revive(struct scribe *s, struct err *err)
 {
-    struct err err;
+    uint64_t from_ms = now_ms();
     if (s->store && store_is_spent(s->store)) {
         store_close(s->store, false);
         s->store = NULL;
     }
     if (!s->store)
-        s->store = store_open(s->path, &err);
-    if (!s->store || !store_probe(s->store, &err)) {
+        s->store = store_open(s->path, err);
+    if (!s->store || !store_probe(s->store, err))
+        return false;
+    if (now_ms() - from_ms > s->stall_ms)
+        return err_set(err, 503, "store %s: the disk is too slow", s->path);
+    return rules_finish(&s->rules, s->store, err); // what reloads have taken away meanwhile
+}
+
+static void try_again(struct scribe *s)
+{
+    struct err err;
+    if (!revive(s, &err)) {
         fail(s, &err);
         return;
     }
-    s->is_up = true;
     s->retry_ms = RETRY_MS;
     log_event(LOG_WARN, "store_back", "then=\"durable histories begin new epochs\"");
+    pthread_mutex_lock(&s->door);
+    s->is_up = true;
+    s->oldest_ms = 0; // what came before is stale
     tell_all(s, true);
+    pthread_mutex_unlock(&s->door);
 }
 
 /* --- groups ------------------------------------------------------------------------------------------ */
@@ -204,16 +241,39 @@ static void lose(struct scribe *s, struct letter *l, const struct err *why)
     owe(s, l); // behind the events that were stored before it
 }
 
-static void settle_owed(struct scribe *s)
+/* False: it has taken too long, and whoever waited has been refused. */
+static bool settle_owed(struct scribe *s)
 {
-    while (s->owed) {
-        struct letter *l = CONTAINER_OF(s->owed, struct letter, mail);
-        s->owed = s->owed->next;
+    pthread_mutex_lock(&s->door);
+    bool is_up = s->is_up;
+    while (is_up && s->owed) {
+        struct letter *l = pop_owed(s);
         bool is_lost = l->result == LETTER_UNSTORED;
         if (!answer(s, l, is_lost ? LETTER_LOST : LETTER_STORED) && is_lost)
             s->is_in_doubt = true;
     }
-    s->last_owed = &s->owed;
+    pthread_mutex_unlock(&s->door);
+    return is_up;
+}
+
+/* What was refused meanwhile must not be found after a crash: the streams that hold it go. */
+static void revoke(struct scribe *s)
+{
+    struct err err;
+    bool ok = store_begin(s->store, STORE_ACK, &err);
+    s->in_group = ok;
+    while (s->owed) {
+        struct letter *l = pop_owed(s);
+        struct store_key key = key_of(l);
+        ok = ok && store_forget(s->store, &key, &err);
+        letter_free(l);
+    }
+    if (ok) {
+        s->in_group = false;
+        ok = store_commit(s->store, &err);
+    }
+    if (!ok)
+        fail(s, &err);
 }
 
 /* False when the store has failed. */
@@ -230,8 +290,10 @@ static bool commit(struct scribe *s)
     counter_add(&s->counts.commits, 1);
     counter_add(&s->counts.events, s->n_group);
     s->n_untrimmed += s->n_group;
-    settle_owed(s);
-    return true;
+    if (settle_owed(s))
+        return true;
+    revoke(s);
+    return false;
 }
 
 static bool begin(struct scribe *s, enum store_durability mode)
@@ -281,11 +343,9 @@ static void write_letter(struct scribe *s, struct letter *l)
 
 /* --- letters ----------------------------------------------------------------------------------------- */
 
-static void expect_config(struct scribe *s, struct config_letter *letter)
+static bool is_read(const struct mail *mail)
 {
-    config_drop(s->next);
-    s->next = letter->config;
-    free(letter);
+    return mail->kind == LETTER_OPEN || mail->kind == LETTER_READ;
 }
 
 /* What needs no group: reads, which see all that was posted before them. */
@@ -299,104 +359,109 @@ static void read_letter(struct scribe *s, struct letter *l)
             log_event(LOG_WARN, "history_unread", "channel=%.*s error=\"%s\"", SPAN(l->channel),
                 err.text);
         }
-        (void)answer(s, l, LETTER_ANSWER);
+        answer_alone(s, l, LETTER_PAGE);
         return;
     }
     struct store_rule rule = rule_of(l);
-    if (!scribe_find(s->store, &key, &rule, l, &err)) {
+    if (!rules_open(&s->rules, s->store, &key, &err) ||
+        !scribe_find(s->store, &key, &rule, l, &err)) {
         letter_free(l);
         fail(s, &err);
         return;
     }
-    (void)answer(s, l, LETTER_OPENED);
+    answer_alone(s, l, LETTER_OPENED);
 }
 
-/* Posted before the failure was heard of. */
-static void drop_letter(struct scribe *s, struct letter *l)
+/* Posted before the failure was heard of: its home has answered what waited for it. */
+static bool drop_stale(struct scribe *s, struct letter *l)
 {
-    if (l->mail.kind == LETTER_READ) {
-        l->result = LETTER_UNSTORED;
-        (void)answer(s, l, LETTER_ANSWER);
+    if (s->is_up && l->era == s->era)
+        return false;
+    counter_add(&s->counts.dropped, l->mail.kind == LETTER_STORE);
+    letter_free(l);
+    return true;
+}
+
+static void take_order(struct scribe *s, struct mail *mail)
+{
+    if (mail->kind == SCRIBE_CONFIG) {
+        struct config_letter *letter = CONTAINER_OF(mail, struct config_letter, mail);
+        rules_expect(&s->rules, letter->config);
+        config_drop(letter->config);
+        free(letter);
     } else {
-        counter_add(&s->counts.dropped, l->mail.kind == LETTER_STORE);
-        letter_free(l);
+        s->is_over = true;
+        free(mail);
     }
 }
 
-static void take_letter(struct scribe *s, struct mail *mail, enum store_durability mode)
+static void take_letter(struct scribe *s, struct letter *l, enum store_durability mode)
 {
-    if (mail->kind >= MAIL_OTHER) {
-        (void)commit(s);
-        if (mail->kind == SCRIBE_CONFIG) {
-            expect_config(s, CONTAINER_OF(mail, struct config_letter, mail));
-        } else {
-            s->is_over = true;
-            free(mail);
-        }
+    if (drop_stale(s, l))
         return;
-    }
-    struct letter *l = CONTAINER_OF(mail, struct letter, mail);
-    bool is_read = mail->kind == LETTER_OPEN || mail->kind == LETTER_READ;
-    atomic_fetch_sub(&s->waiting, weight(l));
-    if (!s->is_up || l->era != s->era) {
-        drop_letter(s, l);
-    } else if (is_read ? !commit(s) : !begin(s, mode)) {
-        drop_letter(s, l); // it has failed just now
-    } else if (is_read) {
-        read_letter(s, l);
-    } else {
+    if (begin(s, mode))
         write_letter(s, l);
-    }
+    else
+        (void)drop_stale(s, l); // it has failed just now
 }
 
-static void take_mail(struct scribe *s)
+static enum store_durability mode_for(struct mail *first)
 {
-    struct mail *first = mailbox_take(&s->mailbox);
-    struct mail *next;
-    enum store_durability mode = STORE_ASYNC;
     for (struct mail *mail = first; mail; mail = mail->next)
         if (mail->kind < MAIL_OTHER && needs_ack(CONTAINER_OF(mail, struct letter, mail)))
-            mode = STORE_ACK;
+            return STORE_ACK;
+    return STORE_ASYNC;
+}
+
+static void serve_reads(struct scribe *s, struct mail *first)
+{
+    struct mail *next;
+    for (struct mail *mail = first; mail; mail = next) {
+        struct letter *l = CONTAINER_OF(mail, struct letter, mail);
+        next = mail->next;
+        if (!drop_stale(s, l))
+            read_letter(s, l);
+    }
+}
+
+/* All that is to be written comes first, in one group however many reads are between: a flush costs
+ * more than anything else.  Reads come behind it, in their order. */
+static void take_mail(struct scribe *s)
+{
+    uint64_t oldest_ms = atomic_exchange(&s->oldest_ms, 0);
+    s->working_ms = oldest_ms ? oldest_ms : now_ms();
+    struct mail *first = mailbox_take(&s->mailbox);
+    struct mail *reads = NULL;
+    struct mail **last_read = &reads;
+    struct mail *next;
+    enum store_durability mode = mode_for(first);
     for (struct mail *mail = first; mail; mail = next) {
         next = mail->next;
-        take_letter(s, mail, mode);
+        if (mail->kind >= MAIL_OTHER) {
+            take_order(s, mail);
+            continue;
+        }
+        struct letter *l = CONTAINER_OF(mail, struct letter, mail);
+        atomic_fetch_sub(&s->waiting, weight(l));
+        if (is_read(mail)) {
+            *last_read = mail;
+            last_read = &mail->next;
+        } else {
+            take_letter(s, l, mode);
+        }
     }
+    *last_read = NULL;
     (void)commit(s);
+    serve_reads(s, reads);
+    s->working_ms = 0;
 }
 
 /* --- retention --------------------------------------------------------------------------------------- */
 
-/* A stream that no rule keeps: its channel's events are not stored, so its positions must not be
- * good again when a rule comes back. */
-static bool forget_unruled(struct scribe *s, struct err *err)
-{
-    static const struct store_birth none = {
-        .epoch = {"none", 4}, .rule = {.max_events = 1, .ttl_ms = 1, .forget_ms = 1}};
-    struct store_key key;
-    int64_t at = 0;
-    while (store_next_stream(s->store, &at, &key, err)) {
-        const struct app *app = config_app_by_id(s->config, key.app);
-        const struct history_rule *rule = app ? app_history(app, key.channel) : NULL;
-        struct store_stream stream;
-        if (!app || (rule && rule->durability))
-            continue;
-        if (!store_find(s->store, &key, &stream, err))
-            return false;
-        /* A reset stream comes once more, behind the others. */
-        if (strcmp(stream.epoch, none.epoch.p) != 0 && !store_reset(s->store, &key, &none, err))
-            return false;
-    }
-    return !err->text[0];
-}
-
-/* Events of a rule that is no more must not come behind this: they would make the stream anew. */
-static void use_config(struct scribe *s)
+static void forget_unruled(struct scribe *s)
 {
     struct err err;
-    config_drop(s->config);
-    s->config = s->next;
-    s->next = NULL;
-    if (s->is_up && !forget_unruled(s, &err))
+    if (s->is_up && !rules_step(&s->rules, s->store, &err))
         fail(s, &err);
 }
 
@@ -434,8 +499,10 @@ static void wait_for_mail(struct scribe *s)
     uint64_t ms = now_ms();
     uint64_t until_ms = s->is_up ? s->trim_at_ms : s->retry_at_ms;
     int timeout_ms = until_ms > ms ? (int)(until_ms - ms) : 0;
-    if (s->next && timeout_ms > RELOAD_MS)
+    if (s->is_up && rules_are_waiting(&s->rules) && timeout_ms > RELOAD_MS)
         timeout_ms = RELOAD_MS;
+    if (s->is_up && rules_are_at_work(&s->rules) && timeout_ms > TRIM_PAUSE_MS)
+        timeout_ms = TRIM_PAUSE_MS;
     (void)poll(&fd, 1, timeout_ms);
 }
 
@@ -444,11 +511,10 @@ static void *run(void *arg)
     struct scribe *s = arg;
     while (!s->is_over) {
         wait_for_mail(s);
-        bool is_everywhere = s->next && config_is_everywhere(s->next);
-        const struct config *reached = is_everywhere ? s->next : NULL;
+        rules_look(&s->rules);
         take_mail(s); // with all that the workers posted until then
-        if (reached && s->next == reached)
-            use_config(s);
+        rules_turn(&s->rules);
+        forget_unruled(s);
         trim(s);
         if (s->is_up)
             store_checkpoint(s->store, s->has_to_trim ? TRIM_LOG_PAGES : LOG_PAGES);
@@ -464,8 +530,7 @@ static void release(struct scribe *s)
 {
     pthread_mutex_destroy(&s->door);
     mailbox_fini(&s->mailbox);
-    config_drop(s->config);
-    config_drop(s->next);
+    rules_fini(&s->rules);
     free(s->path);
     free(s);
 }
@@ -481,8 +546,8 @@ struct scribe *scribe_open(struct config *config, struct house *house, struct er
     mailbox_init(&s->mailbox);
     s->path = mem_dup_str(config->store.path);
     s->queue_bytes = config->store.queue_bytes;
-    s->config = config;
-    config_hold(config);
+    s->stall_ms = config->store.stall_ms;
+    rules_init(&s->rules, config);
     s->house = house;
     s->is_up = true;
     s->retry_ms = RETRY_MS;
@@ -490,7 +555,7 @@ struct scribe *scribe_open(struct config *config, struct house *house, struct er
     counter_add(&s->counts.is_up, 1);
     int rc = pthread_mutex_init(&s->door, NULL);
     ENSURE(rc == 0);
-    if (forget_unruled(s, err))
+    if (rules_finish(&s->rules, s->store, err))
         return s;
     store_close(s->store, false);
     s->store = NULL;
@@ -512,8 +577,28 @@ bool scribe_post(void *scribe, struct mail *letter)
     if (letter->kind == LETTER_STORE && atomic_load(&s->waiting) + bytes > s->queue_bytes)
         return false;
     atomic_fetch_add(&s->waiting, bytes);
+    if (!s->oldest_ms) {
+        uint64_t none = 0;
+        (void)atomic_compare_exchange_strong(&s->oldest_ms, &none, now_ms());
+    }
     mailbox_post(&s->mailbox, letter);
     return true;
+}
+
+void scribe_watch(struct scribe *s)
+{
+    uint64_t ms = now_ms();
+    uint64_t since_ms = s->working_ms;
+    if (!since_ms)
+        since_ms = s->oldest_ms;
+    if (ms - s->watched_ms > BLIND_MS)
+        s->blind_ms = ms; // the whole process may have been frozen: that says nothing of the disk
+    s->watched_ms = ms;
+    uint64_t from_ms = since_ms > s->blind_ms ? since_ms : s->blind_ms;
+    if (!s->is_up || !since_ms || ms < from_ms || ms - from_ms <= s->stall_ms || !go_down(s))
+        return;
+    log_event(LOG_ERROR, "store_stalled",
+        "limit_ms=%u then=\"histories go on in memory, events with ack are refused\"", s->stall_ms);
 }
 
 void scribe_use(struct scribe *s, struct config *config)

@@ -6,7 +6,8 @@
  *
  * When the store fails it tells every worker (LETTER_STORE_UP, not flagged) and tries again by
  * itself.  Letters carry an era, which a failure ends: what was posted before the failure was
- * heard of is worth nothing, and is dropped here.
+ * heard of is worth nothing, and is dropped here.  A disk that does not answer holds its thread, so
+ * another one must watch it (scribe_watch); what comes too late then is revoked.
  */
 #ifndef SCRIBE_H
 #define SCRIBE_H
@@ -26,6 +27,10 @@ void scribe_start(struct scribe *s);
 
 /* A letter.  Takes it, unless it is an event and too much waits: then false.  Thread: any. */
 bool scribe_post(void *scribe, struct mail *letter);
+
+/* When a letter has waited too long (store.stall_ms) the store has failed.  Now and then, by one
+ * thread that is not its own. */
+void scribe_watch(struct scribe *s);
 
 /* A reload.  Thread: any. */
 void scribe_use(struct scribe *s, struct config *config);

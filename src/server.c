@@ -30,6 +30,8 @@ enum {
     MAX_WORKERS = 64,
     RESERVED_DESCRIPTORS = 64, // for everything that is not a client
     STOP_POLL_MS = 5,
+    WATCH_MS = 250,   // between two looks at the store
+    QUIET_MS = 60000, // without one
     COURIER_MS = 5000 // at least, for webhooks that wait at a stop
 };
 
@@ -194,6 +196,8 @@ static void warn_unchanged(const struct config *now, const struct config *next)
         log_event(LOG_WARN, "reload_needs_restart", "option=%s", "store.path");
     if (now->store.queue_bytes != next->store.queue_bytes)
         log_event(LOG_WARN, "reload_needs_restart", "option=%s", "store.queue_bytes");
+    if (now->store.stall_ms != next->store.stall_ms)
+        log_event(LOG_WARN, "reload_needs_restart", "option=%s", "store.stall_ms");
 }
 
 static void send_config(struct server *v, struct config *next, struct tls_context *tls)
@@ -250,6 +254,8 @@ static void reload(struct server *v)
 /* The signal that came within ms, or 0. */
 static int wait_signal(const struct server *v, uint32_t ms)
 {
+    if (v->scribe)
+        scribe_watch(v->scribe);
     struct timespec timeout = {ms / 1000, (long)(ms % 1000) * 1000000L};
     int signal = sigtimedwait(&v->signals, NULL, &timeout);
     return signal > 0 ? signal : 0;
@@ -323,12 +329,11 @@ static void block_signals(struct server *v)
 static void serve_until_signal(struct server *v)
 {
     for (;;) {
-        int signal = 0;
-        if (sigwait(&v->signals, &signal) != 0)
-            continue;
-        if (signal != SIGHUP)
+        int signal = wait_signal(v, v->scribe ? WATCH_MS : QUIET_MS);
+        if (signal == SIGHUP)
+            reload(v);
+        else if (signal)
             return;
-        reload(v);
     }
 }
 

@@ -54,6 +54,8 @@ void hub_free(struct hub *h)
     channel_release_idle(h);
     ENSURE(h->channels.n == 0 && h->users.n == 0 && h->cursors.n == 0 && h->bookmarks.n == 0);
     free_facts(h);
+    while (h->store.reads.first)
+        letter_free(line_pop(&h->store.reads));
     fanout_fini(&h->fanout);
     map_fini(&h->channels);
     map_fini(&h->users);

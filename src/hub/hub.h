@@ -57,9 +57,10 @@ enum letter_kind {
     LETTER_OPEN,     // what is there of this stream?
     LETTER_RESET,    // another epoch
     LETTER_RULE,     // other limits; no answer
-    LETTER_READ,     // a page of history; answered to who asked for it
+    LETTER_READ,     // a page of history
     LETTER_STORED,   // the store to a home: an event or a reset that is owed an answer is there
     LETTER_OPENED,   // this is there
+    LETTER_PAGE,     // what was read, for who asked
     LETTER_LOST,     // this stream is not what the home thinks it is
     LETTER_STORE_UP, // to all: the store works (flag), or it does not
     LETTER_PUBLISH,  // from here on: asked by the HTTP API, answered to it

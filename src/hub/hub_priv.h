@@ -99,7 +99,8 @@ struct hub {
     struct list spent;     // those that had to let go for want of room
     struct {
         bool is_up;
-        uint32_t era; // how often it has failed
+        uint32_t era;      // how often it has failed
+        struct line reads; // what it has been asked, in the order in which it answers
     } store;
     bool is_ending;      // hub_free: nobody comes back
     struct pile watched; // channels with a watch
@@ -143,6 +144,13 @@ void hub_tell_fact(
 
 unsigned letter_home(const struct hub *h, const struct letter *l); // by hash
 struct letter *letter_copy(const struct letter *l);
+
+/* A line owns its letters; line_keep takes l when it is mail, else a copy.  line_pop: of one that has
+ * any. */
+void line_push(struct line *line, struct letter *l);
+struct letter *line_first(const struct line *line);
+struct letter *line_pop(struct line *line);
+void line_keep(struct line *line, struct letter *l, bool is_mail);
 
 /* A letter that wants no answer: handled here, or a copy is mailed. */
 void hub_tell(struct hub *h, unsigned to, struct letter *l);
@@ -238,6 +246,8 @@ enum hub_result question_ask(struct hub *h, struct letter *l, bool is_mail);
 enum hub_result question_purge(struct hub *h, struct letter *l, bool is_mail);
 enum hub_result question_state(
     struct hub *h, const struct channel *c, struct letter *l, bool is_mail);
+void question_read(struct hub *h, struct letter *l); // PAGE
+void question_give_up(struct hub *h);                // the store will not answer any more
 void question_purged(struct letter *l); // l->position is the new one: writes the answer
 
 /* --- recovery --- */

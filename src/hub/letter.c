@@ -58,6 +58,35 @@ void letter_free(struct letter *letter)
     free(letter);
 }
 
+void line_push(struct line *line, struct letter *l)
+{
+    l->mail.next = NULL;
+    if (line->last)
+        line->last->next = &l->mail;
+    else
+        line->first = &l->mail;
+    line->last = &l->mail;
+}
+
+struct letter *line_first(const struct line *line)
+{
+    return line->first ? CONTAINER_OF(line->first, struct letter, mail) : NULL;
+}
+
+struct letter *line_pop(struct line *line)
+{
+    struct letter *l = line_first(line);
+    line->first = l->mail.next;
+    if (!line->first)
+        line->last = NULL;
+    return l;
+}
+
+void line_keep(struct line *line, struct letter *l, bool is_mail)
+{
+    line_push(line, is_mail ? l : letter_copy(l));
+}
+
 static void post(struct hub *h, unsigned to, struct letter *letter)
 {
     counter_add(&h->counts.letters, 1);
@@ -69,6 +98,16 @@ static void terminate(struct hub *h, const struct letter *l)
     uint32_t index = hub_live(h, l->session);
     if (index != SLAB_NONE)
         hub_push_closing(h, index, HUB_TERMINATED);
+}
+
+/* EVENT or POSITION, to the sessions of this worker. */
+static void pass_on(struct hub *h, const struct letter *l)
+{
+    struct channel *c = channel_find(h, l->app, l->channel, l->hash);
+    if (c && l->mail.kind == LETTER_EVENT)
+        channel_fan_out(h, c, l->frame, hub_live(h, l->session));
+    else if (c)
+        recovery_tell(h, c, &l->position);
 }
 
 /* What is told or asked of this hub; what it answers to itself comes back the same way. */
@@ -99,18 +138,10 @@ static void handle(struct hub *h, struct letter *l, bool is_mail)
     case LETTER_CLOSE:
         terminate(h, l);
         break;
-    case LETTER_EVENT: {
-        struct channel *c = channel_find(h, l->app, l->channel, l->hash);
-        if (c)
-            channel_fan_out(h, c, l->frame, hub_live(h, l->session));
+    case LETTER_EVENT:
+    case LETTER_POSITION:
+        pass_on(h, l);
         break;
-    }
-    case LETTER_POSITION: {
-        struct channel *c = channel_find(h, l->app, l->channel, l->hash);
-        if (c)
-            recovery_tell(h, c, &l->position);
-        break;
-    }
     case LETTER_REPLAY:
         recovery_replayed(h, l);
         break;
@@ -122,6 +153,9 @@ static void handle(struct hub *h, struct letter *l, bool is_mail)
         break;
     case LETTER_OPENED:
         stream_opened(h, l);
+        break;
+    case LETTER_PAGE:
+        question_read(h, l);
         break;
     case LETTER_LOST:
         stream_lost(h, l);

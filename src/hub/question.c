@@ -26,11 +26,15 @@ static struct kept kept_by(const struct history *s)
         .top = s->top, .oldest = history_kept_from(s), .bytes = s->bytes, .ttl_s = s->rule->ttl_s};
 }
 
-/* The store answers to who asked. */
-static enum hub_result pass_to_store(struct hub *h, const struct history *s, struct letter *l)
+/* --- by the store -------------------------------------------------------------------------------------- */
+
+/* The question waits here: the store may fail to answer. */
+static enum hub_result pass_to_store(
+    struct hub *h, const struct history *s, struct letter *l, bool is_mail)
 {
     struct letter note = *l;
     note.mail.kind = LETTER_READ;
+    note.from = (uint16_t)h->setup.worker;
     note.era = h->store.era;
     note.user = span_str(hub_app(h, l->app)->id);
     note.position = s->top;
@@ -38,7 +42,41 @@ static enum hub_result pass_to_store(struct hub *h, const struct history *s, str
     note.frame = note.cached = NULL;
     bool ok = h->setup.store(h->setup.ctx, &letter_copy(&note)->mail);
     ENSURE(ok);
+    line_keep(&h->store.reads, l, is_mail);
     return HUB_WAIT;
+}
+
+static bool has_moved_on(const struct hub *h, const struct letter *l)
+{
+    const struct channel *c = channel_find(h, l->app, l->channel, l->hash);
+    return !c || !c->history || strcmp(c->history->top.epoch, l->position.epoch) != 0;
+}
+
+void question_read(struct hub *h, struct letter *l)
+{
+    if (l->era != h->store.era)
+        return; // it has been answered
+    struct letter *asked = line_pop(&h->store.reads);
+    ENSURE(memcmp(asked->request, l->request, sizeof l->request) == 0);
+    if (l->result == LETTER_UNSTORED && has_moved_on(h, l)) {
+        hub_receive(h, asked); // a purge came behind the question and before the read
+        return;
+    }
+    asked->result = l->result;
+    asked->position = l->position;
+    asked->ttl_s = l->ttl_s;
+    asked->cached = l->cached;
+    l->cached = NULL;
+    hub_answer(h, asked, LETTER_ANSWER, true);
+}
+
+void question_give_up(struct hub *h)
+{
+    while (h->store.reads.first) {
+        struct letter *l = line_pop(&h->store.reads);
+        l->result = LETTER_UNSTORED;
+        hub_answer(h, l, LETTER_ANSWER, true);
+    }
 }
 
 /* --- a page ------------------------------------------------------------------------------------------ */
@@ -109,6 +147,10 @@ enum hub_result question_ask(struct hub *h, struct letter *l, bool is_mail)
         l->result = LETTER_DISABLED;
         return HUB_DONE;
     }
+    if (s->tier == TIER_APART && s->rule->durability == DURABILITY_ACK && !q.is_poll) {
+        l->result = LETTER_UNSTORED; // it is all in the store; a poll has other channels, too
+        return HUB_DONE;
+    }
     stream_use(h, s);
     s->polled_us = q.is_poll ? h->now_us : s->polled_us;
     l->position = s->top;
@@ -125,10 +167,7 @@ enum hub_result question_ask(struct hub *h, struct letter *l, bool is_mail)
         page_begin(&page, &out, l->channel, &kept, &q);
         add_items(&page, s, &q);
     } else {
-        enum hub_result result = pass_to_store(h, s, l);
-        if (is_mail)
-            letter_free(l);
-        return result;
+        return pass_to_store(h, s, l, is_mail);
     }
     answer(l, &out);
     return HUB_DONE;
@@ -144,10 +183,7 @@ enum hub_result question_state(
     if (!s || !s->rule) {
         buf_add_str(&out, "null");
     } else if (is_in_store(s)) {
-        enum hub_result result = pass_to_store(h, s, l);
-        if (is_mail)
-            letter_free(l);
-        return result;
+        return pass_to_store(h, s, l, is_mail);
     } else {
         struct kept kept = kept_by(s);
         page_add_state(&out, &kept);

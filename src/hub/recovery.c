@@ -85,14 +85,16 @@ static struct replay *resume(struct hub *h, const struct history *s, const struc
         counter_add(&h->counts.recovered, 1);
         return r;
     }
+    /* What the store has of that epoch nobody knows now; it begins another when it is back. */
+    bool is_unknown = verdict == HISTORY_EPOCH_CHANGED && s->tier == TIER_APART;
     struct replay *r = new_replay(0);
     r->upto = s->top;
     r->is_last = true;
     buf_add_char(&r->told, '{');
     add_position(&r->told, &s->top);
     buf_addf(&r->told, ",\"recovered\":false,\"reason\":\"%s\",\"oldest\":%llu,\"newest\":%llu}",
-        history_word(verdict), (unsigned long long)history_kept_from(s),
-        (unsigned long long)s->top.offset);
+        is_unknown ? "unavailable" : history_word(verdict),
+        (unsigned long long)history_kept_from(s), (unsigned long long)s->top.offset);
     counter_add(&h->counts.unrecovered, 1);
     return r;
 }

@@ -23,42 +23,11 @@ enum { EMPTY_US = 5 * 1000 * 1000 };
 /* Who polls is back by then: nothing has happened meanwhile if the epoch is the same. */
 enum { POLLED_US = 60 * 1000 * 1000 };
 
-/* --- lines ------------------------------------------------------------------------------------------- */
-
-static void line_push(struct line *line, struct letter *l)
-{
-    l->mail.next = NULL;
-    if (line->last)
-        line->last->next = &l->mail;
-    else
-        line->first = &l->mail;
-    line->last = &l->mail;
-}
-
-static struct letter *line_first(const struct line *line)
-{
-    return line->first ? CONTAINER_OF(line->first, struct letter, mail) : NULL;
-}
-
-static struct letter *line_pop(struct line *line)
-{
-    struct letter *l = line_first(line);
-    line->first = l->mail.next;
-    if (!line->first)
-        line->last = NULL;
-    return l;
-}
-
-static void keep(struct line *line, struct letter *l, bool is_mail)
-{
-    line_push(line, is_mail ? l : letter_copy(l));
-}
-
 /* --- questions that wait ----------------------------------------------------------------------------- */
 
 void stream_ask_later(struct hub *h, struct history *s, struct letter *l, bool is_mail)
 {
-    keep(&s->askers, l, is_mail);
+    line_keep(&s->askers, l, is_mail);
     counter_add(&h->counts.askers, 1);
 }
 
@@ -326,7 +295,7 @@ bool stream_hold_subscriber(struct hub *h, struct channel *c, struct letter *l, 
     }
     if (!is_filling && !is_blocked(s))
         return false;
-    keep(&s->waiting, l, is_mail);
+    line_keep(&s->waiting, l, is_mail);
     return true;
 }
 
@@ -345,7 +314,7 @@ bool stream_hold(struct hub *h, struct letter *l, bool is_mail)
     struct history *s = stream_need(h, c);
     if (!s || !is_blocked(s))
         return false;
-    keep(&s->waiting, l, is_mail);
+    line_keep(&s->waiting, l, is_mail);
     return true;
 }
 
@@ -433,7 +402,7 @@ static enum stream_result submit(struct hub *h, struct channel *c, struct letter
     s->sent++;
     l->position = s->top;
     l->position.offset = s->sent;
-    keep(&s->unsaid, l, is_mail);
+    line_keep(&s->unsaid, l, is_mail);
     return STREAM_LATER;
 }
 
@@ -487,14 +456,14 @@ enum hub_result stream_purge(struct hub *h, struct channel *c, struct letter *l,
         return HUB_DONE;
     }
     if (s->unsaid.first) {
-        keep(&s->waiting, l, is_mail); // and with it whatever comes behind it
+        line_keep(&s->waiting, l, is_mail); // and with it whatever comes behind it
         return HUB_WAIT;
     }
     stream_begin_again(h, c, true);
     l->position = s->top;
     if (s->tier != TIER_STORED)
         return HUB_DONE;
-    keep(&s->unsaid, l, is_mail);
+    line_keep(&s->unsaid, l, is_mail);
     return HUB_WAIT;
 }
 
@@ -520,6 +489,7 @@ void stream_store_state(struct hub *h, const struct letter *l)
 {
     h->store.is_up = l->flag;
     h->store.era = l->era;
+    question_give_up(h);
     for (uint32_t i = 0; i < h->histories.n; i++) {
         struct channel *c = h->histories.items[i];
         enum history_tier tier = c->history->tier;

@@ -70,6 +70,7 @@ struct config {
     struct {
         char *path;           // of the file of durable histories; "" = none
         uint32_t queue_bytes; // 67,108,864 of events on their way to it
+        uint32_t stall_ms;    // 5,000: that it may take to answer
     } store;
     struct config_limits limits;
     struct {

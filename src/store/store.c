@@ -233,8 +233,7 @@ void store_checkpoint(struct store *s, uint32_t pages)
     s->log_pages = 0;
     int n_log;
     int n_copied;
-    int rc = sqlite3_wal_checkpoint_v2(
-        s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &n_log, &n_copied);
+    int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &n_log, &n_copied);
     if (rc == SQLITE_OK && n_log == n_copied)
         s->log_end = 0; // the next commit begins the log anew
     else if ((rc & 0xff) == SQLITE_IOERR)

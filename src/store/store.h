@@ -83,10 +83,6 @@ struct store_stream {
 bool store_find(struct store *s, const struct store_key *key, struct store_stream *out,
     struct err *err) MUST_CHECK;
 
-/* The streams of the file, one by one; *at starts at 0.  False at the end, or with err filled:
- * its text is empty at the end.  key is good until the next call. */
-bool store_next_stream(struct store *s, int64_t *at, struct store_key *key, struct err *err);
-
 /* A new epoch, without events: purges what was there.  In a group, a part of it; else
  * committed at once and for good. */
 struct store_birth {
@@ -97,6 +93,27 @@ struct store_birth {
 };
 bool store_reset(struct store *s, const struct store_key *key, const struct store_birth *birth,
     struct err *err) MUST_CHECK;
+
+/* The stream is no more, as if it had never been.  In a group, a part of it; else committed at once
+ * and for good. */
+bool store_forget(struct store *s, const struct store_key *key, struct err *err) MUST_CHECK;
+
+/* A walk through the streams that there are when it begins: those that are not kept are forgotten.
+ *
+ *     struct store_walk walk = {.is_kept = is_kept, .ctx = ctx};
+ *     while (!walk.is_over && store_sift(s, &walk, 256, &err)) ...
+ */
+struct store_walk {
+    bool (*is_kept)(void *ctx, const struct store_key *key);
+    void *ctx;
+    int64_t at, to; // store_sift's own
+    bool is_over;
+};
+
+/* A step of at most so many streams, which are forgotten in one group, for good.  Outside of groups.
+ * After a failure the walk goes on where it was. */
+bool store_sift(
+    struct store *s, struct store_walk *walk, uint32_t streams, struct err *err) MUST_CHECK;
 
 /* Other limits, from now on.  Nothing is written where they are the same. */
 bool store_use_rule(struct store *s, const struct store_key *key, const struct store_rule *rule,

@@ -189,9 +189,8 @@ static bool set_up(struct store *s, struct err *err)
            run_text(s, "PRAGMA auto_vacuum = INCREMENTAL", "setting up", err) && use_wal(s, err) &&
            run_text(
                s, "PRAGMA synchronous = FULL; PRAGMA cell_size_check = ON", "setting up", err) &&
-           run_text(s, text, "setting up", err) && empty_log(s, err) &&
-           migrate(s, version, err) && check_schema(s, err) &&
-           ask_number(s, "PRAGMA page_size", &s->page_bytes, err);
+           run_text(s, text, "setting up", err) && empty_log(s, err) && migrate(s, version, err) &&
+           check_schema(s, err) && ask_number(s, "PRAGMA page_size", &s->page_bytes, err);
 }
 
 static bool prepare(struct store *s, struct err *err)

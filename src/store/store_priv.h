@@ -63,14 +63,14 @@ struct store {
     struct list recent;     // the least recently used first
     struct stored *touched; // by the group
     bool in_group, is_spent;
-    bool has_failed;                   // the group cannot be committed
-    struct err failure;                // why; or why a reading failed
-    enum store_durability mode;        // of the group
-    int synced;                        // the mode that SQLite is set to, or -1
-    int64_t last_id;                   // the last that was given out
-    int64_t grave;                     // the last that store_trim could not empty
-    uint32_t log_pages;                // that no checkpoint has tried to take yet
-    uint32_t log_end;                  // pages of the log up to the last commit; 0 = none counts
+    bool has_failed;            // the group cannot be committed
+    struct err failure;         // why; or why a reading failed
+    enum store_durability mode; // of the group
+    int synced;                 // the mode that SQLite is set to, or -1
+    int64_t last_id;            // the last that was given out
+    int64_t grave;              // the last that store_trim could not empty
+    uint32_t log_pages;         // that no checkpoint has tried to take yet
+    uint32_t log_end;           // pages of the log up to the last commit; 0 = none counts
     int64_t page_bytes;
     int64_t more_streams, more_events; // by the group, may be negative
     uint64_t more_trimmed;
@@ -130,6 +130,9 @@ bool stored_write(struct store *s, struct stored *st, struct err *err) MUST_CHEC
 void stored_forget(struct store *s, struct stored *st); // frees it
 void stored_damage(struct stored *st);
 bool stored_remove(struct store *s, struct stored *st, struct err *err) MUST_CHECK; // of the file
+/* And what is in memory says so. */
+bool stored_drop(
+    struct store *s, struct stored *st, enum store_state state, struct err *err) MUST_CHECK;
 void stored_set_due(struct stored *st);
 struct store_key stored_key(const struct stored *st);
 

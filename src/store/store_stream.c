@@ -377,6 +377,16 @@ static bool reset(
     return put_stream(s, st, err);
 }
 
+bool stored_drop(struct store *s, struct stored *st, enum store_state state, struct err *err)
+{
+    stored_touch(s, st);
+    if (!stored_remove(s, st, err))
+        return false;
+    stored_damage(st);
+    st->now.state = state;
+    return true;
+}
+
 static bool use_rule(
     struct store *s, const struct store_key *key, const struct store_rule *rule, struct err *err)
 {
@@ -420,6 +430,20 @@ bool store_reset(
     return is_alone ? store_commit(s, err) : ok;
 }
 
+bool store_forget(struct store *s, const struct store_key *key, struct err *err)
+{
+    bool is_alone = !s->in_group;
+    struct stored *st;
+    if (!stored_find(s, key, &st, err))
+        return s->in_group ? group_fail(s, err) : false;
+    if (!st || st->now.state == STORE_ABSENT)
+        return true;
+    if (is_alone && !store_begin(s, STORE_ACK, err))
+        return false;
+    bool ok = stored_drop(s, st, STORE_ABSENT, err) || group_fail(s, err);
+    return is_alone ? store_commit(s, err) : ok;
+}
+
 bool store_use_rule(
     struct store *s, const struct store_key *key, const struct store_rule *rule, struct err *err)
 {
@@ -433,22 +457,4 @@ bool store_use_rule(
         return false;
     bool ok = use_rule(s, key, rule, err) || group_fail(s, err);
     return is_alone ? store_commit(s, err) : ok;
-}
-
-bool store_next_stream(struct store *s, int64_t *at, struct store_key *key, struct err *err)
-{
-    sqlite3_stmt *row = sql_use(s, SQL_NEXT_STREAM);
-    sql_bind_int(row, 1, *at);
-    int rc = sqlite3_step(row);
-    err->text[0] = '\0';
-    if (rc == SQLITE_DONE) {
-        sqlite3_reset(row);
-        return false;
-    }
-    if (rc != SQLITE_ROW)
-        return sql_fail(s, "listing streams", err);
-    *at = sqlite3_column_int64(row, 0);
-    key->app = sql_span(row, 1);
-    key->channel = sql_span(row, 2);
-    return true;
 }

@@ -102,14 +102,10 @@ static bool find_due(struct store *s, int64_t now_ms, int64_t *id, struct err *e
     return rc == SQLITE_ROW || rc == SQLITE_DONE;
 }
 
-/* What cannot be read needs a new epoch anyway, and what nobody used for long may have one. */
-static bool drop_stream(struct store *s, struct stored *st, enum store_state state, struct err *err)
+static bool refuse_index(struct store *s, struct err *err)
 {
-    if (!stored_remove(s, st, err))
-        return false;
-    stored_damage(st);
-    st->now.state = state;
-    return true;
+    s->is_spent = true;
+    return err_set(err, 503, "store %s: damaged: an index and its table differ", s->path);
 }
 
 /* *spent: of the budget; 0 = no stream is due. */
@@ -125,20 +121,19 @@ static bool trim_stream(
         return true;
     if (!stored_load(s, id, &st, err))
         return false;
-    if (!st || st->id != id) {
-        s->is_spent = true;
-        return err_set(err, 503, "store %s: damaged: an index and its table differ", s->path);
-    }
+    if (!st || st->id != id)
+        return refuse_index(s, err);
     stored_touch(s, st);
     if (!stored_cut(s, st, now_ms, budget, spent, err))
         return false;
     if (*spent == 0)
         *spent = 1;
+    /* What cannot be read needs a new epoch anyway, and what nobody used for long may have one. */
     if (st->now.state == STORE_DAMAGED)
-        return drop_stream(s, st, STORE_DAMAGED, err);
+        return stored_drop(s, st, STORE_DAMAGED, err);
     stored_set_due(st);
     if (stored_events(st) == 0 && st->due_ms <= now_ms)
-        return drop_stream(s, st, STORE_ABSENT, err);
+        return stored_drop(s, st, STORE_ABSENT, err);
     st->written_due_ms = now_ms; // whatever the file said: it is written anew
     return stored_write(s, st, err);
 }
@@ -221,4 +216,81 @@ bool store_trim(struct store *s, int64_t now_ms, uint32_t budget, bool *has_more
     if (!trim(s, now_ms, budget, has_more, err))
         (void)group_fail(s, err);
     return group_commit(s, err);
+}
+
+/* --- walks ------------------------------------------------------------------------------------------- */
+
+static bool find_last(struct store *s, int64_t *id, struct err *err)
+{
+    sqlite3_stmt *row = sql_use(s, SQL_LAST_ID);
+    bool ok = sqlite3_step(row) == SQLITE_ROW;
+    if (ok)
+        *id = sqlite3_column_int64(row, 0);
+    else
+        sql_fail(s, "listing streams", err);
+    sqlite3_reset(row);
+    return ok;
+}
+
+/* Looks at the next stream behind *at; *at becomes 0 when there is none.  is_kept is right only
+ * where there is one. */
+static bool look_at(
+    struct store *s, const struct store_walk *walk, int64_t *at, bool *is_kept, struct err *err)
+{
+    sqlite3_stmt *row = sql_use(s, SQL_NEXT_STREAM);
+    sql_bind_int(row, 1, *at);
+    int rc = sqlite3_step(row);
+    *at = rc == SQLITE_ROW ? sqlite3_column_int64(row, 0) : 0;
+    if (*at > walk->to)
+        *at = 0;
+    if (*at) {
+        struct store_key key = {sql_span(row, 1), sql_span(row, 2)};
+        *is_kept = walk->is_kept(walk->ctx, &key);
+    } else if (rc != SQLITE_ROW && rc != SQLITE_DONE) {
+        sql_fail(s, "listing streams", err);
+    }
+    sqlite3_reset(row);
+    return rc == SQLITE_ROW || rc == SQLITE_DONE;
+}
+
+static bool forget_by_id(struct store *s, int64_t id, struct err *err)
+{
+    struct stored *st;
+    if (!stored_load(s, id, &st, err))
+        return false;
+    if (!st || st->id != id)
+        return refuse_index(s, err);
+    return stored_drop(s, st, STORE_ABSENT, err);
+}
+
+static bool sift(
+    struct store *s, const struct store_walk *walk, uint32_t streams, int64_t *at, struct err *err)
+{
+    for (uint32_t i = 0; i < streams; i++) {
+        bool is_kept = true;
+        if (!look_at(s, walk, at, &is_kept, err))
+            return false;
+        if (!*at)
+            return true;
+        if (!is_kept && !forget_by_id(s, *at, err))
+            return false;
+    }
+    return true;
+}
+
+bool store_sift(struct store *s, struct store_walk *walk, uint32_t streams, struct err *err)
+{
+    int64_t at = walk->at;
+    ENSURE(!s->in_group && streams > 0 && !walk->is_over);
+    if (!walk->to && !find_last(s, &walk->to, err))
+        return false;
+    if (!store_begin(s, STORE_ACK, err))
+        return false;
+    if (!sift(s, walk, streams, &at, err))
+        (void)group_fail(s, err);
+    if (!group_commit(s, err))
+        return false;
+    walk->at = at;
+    walk->is_over = at == 0;
+    return true;
 }

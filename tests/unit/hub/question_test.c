@@ -198,18 +198,136 @@ TEST(an_empty_stream_stays_while_somebody_waits_and_for_a_minute_after)
     end();
 }
 
+static void tell_store(bool is_up, uint32_t era)
+{
+    for (unsigned i = 0; i < HUBS; i++) {
+        struct letter *l = calloc(1, sizeof *l);
+        ENSURE(l);
+        l->mail.kind = LETTER_STORE_UP;
+        l->flag = is_up;
+        l->era = era;
+        w.posting = i;
+        hub_receive(w.hubs[i], l);
+    }
+    settle();
+}
+
+static struct letter *next_note(enum letter_kind kind)
+{
+    ENSURE(w.n_notes > 0);
+    struct letter *l = CONTAINER_OF(w.notes[0], struct letter, mail);
+    w.n_notes--;
+    memmove(w.notes, w.notes + 1, w.n_notes * sizeof w.notes[0]);
+    CHECK_EQ(l->mail.kind, kind);
+    return l;
+}
+
+static void reply(struct letter *l, enum letter_kind kind)
+{
+    l->mail.kind = kind;
+    w.posting = l->from;
+    hub_receive(w.hubs[l->from], l);
+    settle();
+}
+
+/* The store has fifty events of it, and the ring none. */
+static void open_cold(const char *channel)
+{
+    struct history_query q = {.is_poll = true};
+    struct letter ask = question(channel, &q, 999);
+    w.posting = 0;
+    (void)hub_ask(w.hubs[0], &ask);
+    settle();
+    struct letter *l = next_note(LETTER_OPEN);
+    l->found = calloc(1, sizeof *l->found);
+    ENSURE(l->found);
+    l->found->is_whole = true;
+    l->found->top = (struct position){.epoch = "e1", .offset = 50};
+    l->found->oldest = 1;
+    reply(l, LETTER_OPENED);
+    w.n_answers = 0;
+}
+
+static void ask_page(unsigned hub, const char *channel, uint32_t request)
+{
+    struct history_query q = {.limit = 10};
+    struct letter l = question(channel, &q, request);
+    w.posting = hub;
+    CHECK_EQ(hub_ask(w.hubs[hub], &l), HUB_WAIT);
+    settle();
+}
+
+static struct letter *with_page(struct letter *l)
+{
+    l->cached = frame_new(2);
+    memcpy(l->cached->text, "{}", 2);
+    return l;
+}
+
+TEST(what_the_store_reads_is_for_who_asked)
+{
+    begin(3);
+    tell_store(true, 1);
+    open_cold("ack-a");
+    ask_page(1, "ack-a", 5);
+    ask_page(2, "ack-a", 6);
+    for (uint32_t request = 5; request <= 6; request++) {
+        reply(with_page(next_note(LETTER_READ)), LETTER_PAGE);
+        CHECK_EQ(w.answer.request[0], request);
+        CHECK(w.answer.cached != NULL);
+    }
+    CHECK_EQ(w.n_answers, 2);
+    end();
+}
+
+TEST(a_store_that_does_not_answer_any_more_leaves_nobody_waiting)
+{
+    begin(3);
+    tell_store(true, 1);
+    open_cold("ack-a");
+    ask_page(1, "ack-a", 5);
+    ask_page(2, "ack-a", 6);
+    tell_store(false, 2);
+    CHECK_EQ(w.n_answers, 2);
+    CHECK_EQ(w.answer.result, LETTER_UNSTORED);
+    struct history_query q = {.limit = 10};
+    struct letter l = question("ack-a", &q, 7);
+    ask(1, &l);
+    CHECK_EQ(w.answer.result, LETTER_UNSTORED);
+    w.n_answers = 0;
+    tell_store(true, 2);
+    /* What it says of before is for nobody. */
+    reply(with_page(next_note(LETTER_READ)), LETTER_PAGE);
+    reply(with_page(next_note(LETTER_READ)), LETTER_PAGE);
+    CHECK_EQ(w.n_answers, 0);
+    end();
+}
+
+TEST(a_read_that_a_purge_has_overtaken_is_asked_anew)
+{
+    begin(3);
+    tell_store(true, 1);
+    open_cold("ack-a");
+    ask_page(1, "ack-a", 5);
+    struct letter purge = {.mail.kind = LETTER_PURGE, .channel = span_str("ack-a")};
+    w.posting = 0;
+    (void)hub_ask(w.hubs[0], &purge);
+    settle();
+    struct letter *l = next_note(LETTER_READ);
+    reply(next_note(LETTER_RESET), LETTER_STORED);
+    w.n_answers = 0;
+    l->result = LETTER_UNSTORED;
+    reply(l, LETTER_PAGE);
+    CHECK_EQ(w.n_answers, 1);
+    CHECK_EQ(w.answer.result, LETTER_OK);
+    CHECK_EQ(w.answer.position.offset, 0);
+    end();
+}
+
 TEST(with_ack_the_event_answers_when_it_is_stored)
 {
     begin(9);
-    for (unsigned i = 0; i < HUBS; i++) {
-        struct letter *up = calloc(1, sizeof *up);
-        ENSURE(up);
-        up->mail.kind = LETTER_STORE_UP;
-        up->flag = true;
-        up->era = 1;
-        w.posting = i;
-        hub_receive(w.hubs[i], up);
-    }
+    tell_store(true, 1);
     /* Asked while it is not known what the store has, and withdrawn before it is. */
     struct position nowhere = {.epoch = "x", .offset = 0};
     CHECK_EQ(wait_for(1, "ack-a", &nowhere, 1), HUB_WAIT);
@@ -261,6 +379,9 @@ int main(void)
     RUN(another_epoch_answers_and_so_does_a_rule_that_goes);
     RUN(an_empty_stream_stays_while_somebody_waits_and_for_a_minute_after);
     RUN(with_ack_the_event_answers_when_it_is_stored);
+    RUN(what_the_store_reads_is_for_who_asked);
+    RUN(a_store_that_does_not_answer_any_more_leaves_nobody_waiting);
+    RUN(a_read_that_a_purge_has_overtaken_is_asked_anew);
     RUN(the_end_frees_those_who_wait);
     return test_end();
 }

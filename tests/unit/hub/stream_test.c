@@ -196,6 +196,33 @@ TEST(a_failure_refuses_what_waits_and_begins_an_epoch)
     end();
 }
 
+TEST(who_waits_for_what_the_store_has_is_told_that_it_does_not_answer)
+{
+    struct position from = {.epoch = "e1", .offset = 4};
+    begin(8);
+    for (uint32_t wire = 0; wire < 2; wire++) {
+        open_session(wire, wire);
+        recover(wire, wire ? "async-a" : "ack-a", &from);
+    }
+    settle();
+    CHECK_EQ(count(0, "subscription_succeeded"), 0);
+    publish(0, "async-a", "1");
+    publish(0, "ack-a", "1");
+    settle();
+    w.n_answers = 0;
+    tell_store(false, 1);
+    for (uint32_t wire = 0; wire < 2; wire++)
+        CHECK_EQ(count(wire, "\\\"recovered\\\":false,\\\"reason\\\":\\\"unavailable\\\""), 1);
+    CHECK_EQ(w.n_answers, 2);
+    CHECK_EQ(count(0, "\"event\":\"e\""), 0); // refused
+    CHECK_EQ(count(1, "\"event\":\"e\""), 1);
+    while (w.n_notes)
+        find_nothing(next_note()); // too late: nobody hears of it
+    settle();
+    CHECK_EQ(count(0, "subscription_succeeded") + count(1, "subscription_succeeded"), 2);
+    end();
+}
+
 TEST(a_store_that_is_too_slow_refuses_ack_and_parts_from_async)
 {
     begin(3);
@@ -385,6 +412,7 @@ int main(void)
     RUN(with_ack_an_event_is_said_when_it_is_stored);
     RUN(events_keep_their_order_through_opening_and_storing);
     RUN(a_failure_refuses_what_waits_and_begins_an_epoch);
+    RUN(who_waits_for_what_the_store_has_is_told_that_it_does_not_answer);
     RUN(a_store_that_is_too_slow_refuses_ack_and_parts_from_async);
     RUN(who_only_asks_writes_nothing);
     RUN(a_purge_waits_for_what_is_on_its_way_and_for_the_store);
