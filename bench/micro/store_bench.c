@@ -77,8 +77,7 @@ static void append(struct store *s, unsigned stream, uint64_t offset)
     struct store_event event = {.offset = offset,
         .time_ms = (int64_t)offset,
         .name = span_str("message"),
-        .data = span_of(data, sizeof data),
-        .socket_id = span_str("1234567.7654321")};
+        .data = span_of(data, sizeof data)};
     need(store_append(s, &key, &event, &err), &err);
 }
 

@@ -123,8 +123,6 @@ struct store_event {
     uint64_t offset;
     int64_t time_ms; // wall; one before its predecessor's is taken as equal to it
     struct span name, data;
-    struct span socket_id, user_id; // empty = none
-    uint64_t key_hash;              // of the idempotency key; 0 = none
 };
 
 /* A group becomes durable as its mode says; streams of rule ACK need the mode ACK.  False from

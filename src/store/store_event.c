@@ -8,9 +8,7 @@ uint64_t event_sum(const struct stored *st, const struct store_event *e)
     uint64_t sum = sum_span(3, span_str(st->now.epoch));
     sum = sum_u64(sum, (uint64_t)event_key(st->id, e->offset));
     sum = sum_u64(sum, (uint64_t)e->time_ms);
-    sum = sum_span(sum_span(sum, e->name), e->data);
-    sum = sum_span(sum_span(sum, e->socket_id), e->user_id);
-    return sum_u64(sum, e->key_hash);
+    return sum_span(sum_span(sum, e->name), e->data);
 }
 
 bool event_of_row(const struct stored *st, sqlite3_stmt *row, struct store_event *out)
@@ -19,11 +17,8 @@ bool event_of_row(const struct stored *st, sqlite3_stmt *row, struct store_event
     *out = (struct store_event){.offset = event_offset(key),
         .time_ms = sqlite3_column_int64(row, 1),
         .name = sql_span(row, 2),
-        .data = sql_span(row, 3),
-        .socket_id = sql_span(row, 4),
-        .user_id = sql_span(row, 5),
-        .key_hash = sql_u64(row, 6)};
-    return key == event_key(st->id, out->offset) && sql_u64(row, 7) == event_sum(st, out);
+        .data = sql_span(row, 3)};
+    return key == event_key(st->id, out->offset) && sql_u64(row, 4) == event_sum(st, out);
 }
 
 static bool put_event(
@@ -34,10 +29,7 @@ static bool put_event(
     sql_bind_int(row, 2, e->time_ms);
     sql_bind_span(row, 3, e->name);
     sql_bind_span(row, 4, e->data);
-    sql_bind_span(row, 5, e->socket_id);
-    sql_bind_span(row, 6, e->user_id);
-    sql_bind_u64(row, 7, e->key_hash);
-    sql_bind_u64(row, 8, event_sum(st, e));
+    sql_bind_u64(row, 5, event_sum(st, e));
     return sql_run(s, row, "writing an event", err);
 }
 
@@ -59,8 +51,7 @@ static bool check_event(const struct store *s, const struct store_key *key, cons
         return err_set(err, 503, "store %s: channel %.*s of app %.*s: offset %llu, expected %llu",
             s->path, SPAN(key->channel), SPAN(key->app), (unsigned long long)event->offset,
             (unsigned long long)st->now.top + 1);
-    if (event->data.len > STORE_DATA || event->name.len > STORE_NAME ||
-        event->socket_id.len > STORE_NAME || event->user_id.len > STORE_NAME)
+    if (event->data.len > STORE_DATA || event->name.len > STORE_NAME)
         return refuse(s, key, "the event is too large", err);
     ENSURE(s->mode == STORE_ACK || st->now.rule.durability == STORE_ASYNC);
     return true;

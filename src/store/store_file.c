@@ -19,8 +19,8 @@ enum {
     WAL_LIMIT = 16 * 1048576 // bytes that the log keeps after a burst
 };
 
-/* steps[n] turns the tables of version n into those of version n + 1.  Never change one that
- * was released; add the next. */
+/* steps[n] turns the tables of version UNRELEASED + n into the next, the first one those of an empty
+ * file.  Never change one that was released; add the next. */
 static const char *const steps[] = {
     "CREATE TABLE marker(id INTEGER PRIMARY KEY, run, unclean_run, is_clean, sum);"
     "CREATE TABLE streams(id INTEGER PRIMARY KEY, app, channel, epoch, durability, max_events,"
@@ -29,11 +29,12 @@ static const char *const steps[] = {
     " sum, UNIQUE(app, channel));"
     "CREATE INDEX streams_due ON streams(due_ms);"
     "CREATE TABLE graves(id INTEGER PRIMARY KEY);"
-    "CREATE TABLE events(key INTEGER PRIMARY KEY, time_ms, name, data, socket_id, user_id, "
-    "key_hash,"
-    " sum);",
+    "CREATE TABLE events(key INTEGER PRIMARY KEY, time_ms, name, data, sum);",
 };
-enum { VERSION = COUNT_OF(steps) };
+enum {
+    UNRELEASED = 1, // had columns that nothing used
+    VERSION = UNRELEASED + COUNT_OF(steps)
+};
 
 #define STATEMENT(name, text) [SQL_##name] = (text),
 static const char *const statements[] = {
@@ -86,7 +87,7 @@ static bool check_schema(struct store *s, struct err *err)
     struct buf expected = {0};
     struct buf found = {0};
     bool ok = sqlite3_open(":memory:", &model) == SQLITE_OK;
-    for (size_t i = 0; ok && i < VERSION; i++)
+    for (size_t i = 0; ok && i < COUNT_OF(steps); i++)
         ok = sqlite3_exec(model, steps[i], NULL, NULL, NULL) == SQLITE_OK;
     ENSURE(ok && read_schema(model, &expected));
     ok = read_schema(s->db, &found);
@@ -118,6 +119,9 @@ static bool recognise(struct store *s, int64_t *version, struct err *err)
         return err_set(err, 503,
             "store %s: was written by a newer Carillon (version %lld, this one knows %d)", s->path,
             (long long)*version, (int)VERSION);
+    if (*version == UNRELEASED)
+        return err_set(
+            err, 503, "store %s: was written by a Carillon that was never released", s->path);
     if (*version < 0 || (*version == 0 && n_objects != 0))
         return err_set(
             err, 503, "store %s: damaged: its version is %lld", s->path, (long long)*version);
@@ -133,7 +137,7 @@ static bool migrate(struct store *s, int64_t version, struct err *err)
         return false;
     snprintf(header, sizeof header, "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT",
         APPLICATION, (int)VERSION);
-    for (int64_t i = version; i < VERSION; i++)
+    for (int64_t i = version ? version - UNRELEASED : 0; i < (int64_t)COUNT_OF(steps); i++)
         if (!run_text(s, steps[i], "migrating", err))
             return false; // closing rolls back
     return run_text(s, header, "migrating", err);

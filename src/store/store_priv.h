@@ -156,11 +156,10 @@ uint64_t event_sum(const struct stored *st, const struct store_event *event);
 
 static inline uint64_t event_bytes(const struct store_event *e)
 {
-    return e->name.len + e->data.len + e->socket_id.len + e->user_id.len;
+    return e->name.len + e->data.len;
 }
 
-/* The event of a row of the columns key, time_ms, name, data, socket_id, user_id, key_hash,
- * sum.  False when it is not what was written. */
+/* The event of a row of the columns key, time_ms, name, data, sum.  False when it is not what was written. */
 bool event_of_row(const struct stored *st, sqlite3_stmt *row, struct store_event *out) MUST_CHECK;
 
 /* store_read.c */

@@ -37,10 +37,7 @@ static struct store_event make_event(struct sample *text, unsigned stream, uint6
     return (struct store_event){.offset = offset,
         .time_ms = (int64_t)offset * 1000,
         .name = span_str(text->name),
-        .data = span_of(text->data, len),
-        .socket_id = span_str(offset % 2 ? "123.456" : ""),
-        .user_id = span_str(offset % 5 ? "" : "user"),
-        .key_hash = offset * stream};
+        .data = span_of(text->data, len)};
 }
 
 static struct store_key make_key(unsigned stream)
@@ -130,8 +127,7 @@ static void change(const uint8_t *c)
 static bool is_same(const struct store_event *a, const struct store_event *b)
 {
     return a->offset == b->offset && a->time_ms == b->time_ms && span_eq(a->name, b->name) &&
-           span_eq(a->data, b->data) && span_eq(a->socket_id, b->socket_id) &&
-           span_eq(a->user_id, b->user_id) && a->key_hash == b->key_hash;
+           span_eq(a->data, b->data);
 }
 
 /* Reads a range; what it gives is as written, and if it ends well nothing is missing. */

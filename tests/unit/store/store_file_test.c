@@ -72,13 +72,15 @@ TEST(files_of_other_programs_are_refused_and_left_alone)
 TEST(a_newer_version_is_refused_and_an_older_one_migrated)
 {
     make_store();
-    tell("PRAGMA user_version = 2");
-    CHECK(is_refused("was written by a newer Carillon (version 2, this one knows 1)"));
+    tell("PRAGMA user_version = 3");
+    CHECK(is_refused("was written by a newer Carillon (version 3, this one knows 2)"));
+    tell("PRAGMA user_version = 1");
+    CHECK(is_refused("was written by a Carillon that was never released"));
     tell("PRAGMA user_version = 0");
     CHECK(is_refused("damaged: its version is 0"));
     tell("PRAGMA user_version = -1");
     CHECK(is_refused("damaged: its version is -1"));
-    tell("PRAGMA user_version = 1");
+    tell("PRAGMA user_version = 2");
     CHECK(shop_open(&h));
     CHECK(shop_holds(&h, "a", 1, 300));
     shop_fini(&h);

@@ -164,8 +164,7 @@ static const char *const damages[] = {
     "UPDATE events SET data = NULL WHERE key & 0xffff = 11",
     "UPDATE events SET name = 'olds' WHERE key & 0xffff = 1",
     "UPDATE events SET time_ms = time_ms + 1 WHERE key & 0xffff = 20",
-    "UPDATE events SET user_id = socket_id, socket_id = user_id WHERE key & 0xffff = 3",
-    "UPDATE events SET key_hash = 0 WHERE key & 0xffff = 4",
+    "UPDATE events SET name = data, data = name WHERE key & 0xffff = 3",
     "UPDATE events SET sum = sum + 1 WHERE key & 0xffff = 5",
 };
 
