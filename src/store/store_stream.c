@@ -7,7 +7,10 @@
 
 #include "base/mem.h"
 
-enum { MAX_CACHED = 65536 };
+enum {
+    MAX_CACHED = 65536,
+    ID_TRIES = 10000 // some tens of milliseconds
+};
 
 struct store_key stored_key(const struct stored *st)
 {
@@ -304,10 +307,11 @@ static bool put_stream(struct store *s, struct stored *st, struct err *err)
     return sql_run(s, row, "writing a stream", err);
 }
 
-/* Ids go round, because those of streams that were reset are soon free again. */
+/* Ids go round, because those of streams that were reset are soon free again.  The next attempt
+ * goes on behind the last: a file that is nearly full must not hold everything else up. */
 static bool choose_id(struct store *s, int64_t *id, struct err *err)
 {
-    for (int64_t tries = 0; tries < MAX_ID; tries++) {
+    for (int tries = 0; tries < ID_TRIES; tries++) {
         sqlite3_stmt *st = sql_use(s, SQL_IS_TAKEN);
         *id = s->last_id >= 0 && s->last_id < MAX_ID ? s->last_id + 1 : 1;
         s->last_id = *id;
@@ -322,7 +326,8 @@ static bool choose_id(struct store *s, int64_t *id, struct err *err)
         if (!ok || !is_taken)
             return ok;
     }
-    return err_set(err, 503, "store %s: full: %d streams", s->path, (int)MAX_ID);
+    return err_set(
+        err, 503, "store %s: full: no room for another stream among %d", s->path, (int)MAX_ID);
 }
 
 /* The old events are deleted later, in small steps. */

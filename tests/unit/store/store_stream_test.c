@@ -223,6 +223,24 @@ TEST(there_may_be_more_streams_than_memory_holds)
     shop_fini(&h);
 }
 
+/* A search that goes on until it finds something would hold the disk's only thread for minutes. */
+TEST(where_ids_are_nearly_used_up_a_new_stream_is_refused_in_good_time)
+{
+    shop_init(&h);
+    CHECK(shop_open(&h));
+    store_close(h.s, true);
+    tell("WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < 25000)"
+         " INSERT INTO graves SELECT id FROM n UNION ALL SELECT 8388607");
+    CHECK(shop_open(&h));
+    for (int i = 0; i < 2; i++) {
+        CHECK(!shop_reset(&h, "a", "e1", shop_rule(STORE_ACK)));
+        CHECK(strstr(h.err.text, "no room for another stream") != NULL);
+    }
+    CHECK(shop_reset(&h, "a", "e1", shop_rule(STORE_ACK))); // it goes on where it was
+    CHECK(shop_fill(&h, "a", 1, 3));
+    shop_fini(&h);
+}
+
 int main(void)
 {
     hash_init();
@@ -233,5 +251,6 @@ int main(void)
     RUN(after_an_unclean_end_async_streams_are_cut_until_reset);
     RUN(what_was_changed_behind_our_back_is_never_read);
     RUN(there_may_be_more_streams_than_memory_holds);
+    RUN(where_ids_are_nearly_used_up_a_new_stream_is_refused_in_good_time);
     return test_end();
 }
