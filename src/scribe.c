@@ -30,7 +30,9 @@ enum {
     RELOAD_MS = 5,       // between two looks whether every worker has it
     BLIND_MS = 1000,     // between two looks of the watch: it has been held up itself
     RETRY_MS = 250,      // doubled with each failure, up to
-    RETRY_MAX_MS = 15000
+    RETRY_MAX_MS = 15000,
+    DAMAGES = 3,        // with as many the file is put aside,
+    DAMAGE_MS = 3600000 // if none comes later than that behind another
 };
 
 struct scribe {
@@ -56,6 +58,8 @@ struct scribe {
     bool is_in_doubt;  // a stream was lost whose home could no longer be told
     uint32_t retry_ms; // until the next attempt
     uint64_t retry_at_ms, trim_at_ms;
+    uint32_t n_damages;  // of the file, lately
+    uint64_t damaged_ms; // the last of these
     bool has_to_trim;
     uint64_t n_untrimmed; // events stored since the last step
     bool in_group;
@@ -147,6 +151,27 @@ static bool go_down(struct scribe *s)
     return was_up;
 }
 
+static void count_damage(struct scribe *s)
+{
+    uint64_t ms = now_ms();
+    s->n_damages = ms - s->damaged_ms < DAMAGE_MS ? s->n_damages + 1 : 1;
+    s->damaged_ms = ms;
+}
+
+/* A file that stays damaged when it is opened anew would fail for ever: another one takes its place,
+ * and it is left for whoever can mend it. */
+static bool put_aside(struct scribe *s, struct err *err)
+{
+    if (s->n_damages < DAMAGES)
+        return true;
+    if (!store_put_aside(s->path, err))
+        return false;
+    s->n_damages = 0;
+    log_event(
+        LOG_ERROR, "store_put_aside", "to=\"%s.damaged\" then=\"histories begin anew\"", s->path);
+    return true;
+}
+
 /* It is tried again later. */
 static void fail(struct scribe *s, const struct err *why)
 {
@@ -156,6 +181,8 @@ static void fail(struct scribe *s, const struct err *why)
     while (s->owed)
         letter_free(pop_owed(s)); // its home refuses what it waits for when it hears of the failure
     s->retry_at_ms = now_ms() + s->retry_ms;
+    if (why->status == STORE_DAMAGE)
+        count_damage(s);
     if (!go_down(s)) {
         s->retry_ms = s->retry_ms * 2 < RETRY_MAX_MS ? s->retry_ms * 2 : RETRY_MAX_MS;
         return;
@@ -172,7 +199,7 @@ static bool revive(struct scribe *s, struct err *err)
         store_close(s->store, false);
         s->store = NULL;
     }
-    if (!s->store)
+    if (!s->store && put_aside(s, err))
         s->store = store_open(s->path, err);
     if (!s->store || !store_probe(s->store, err))
         return false;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/mem.h"
@@ -67,6 +68,7 @@ const struct err *store_failure(const struct store *s)
 bool store_put_aside(const char *path, struct err *err)
 {
     static const char *const suffixes[] = {"", "-wal", "-journal"};
+    struct stat st;
     for (size_t i = 0; i < COUNT_OF(suffixes); i++) {
         char from[4096];
         char to[4096];
@@ -74,6 +76,8 @@ bool store_put_aside(const char *path, struct err *err)
         int m = snprintf(to, sizeof to, "%s.damaged%s", path, suffixes[i]);
         if (n < 0 || m < 0 || (size_t)n >= sizeof from || (size_t)m >= sizeof to)
             return err_set(err, 503, "store %s: the path is too long", path);
+        if (i == 0 && stat(to, &st) == 0)
+            return err_set(err, 503, "store %s: putting aside: %s is there already", path, to);
         if (rename(from, to) != 0 && (i == 0 || errno != ENOENT))
             return err_set(err, 503, "store %s: putting aside: %s", path, strerror(errno));
     }

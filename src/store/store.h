@@ -22,6 +22,9 @@
 
 struct store;
 
+/* The status in err where it is the file that is damaged; 503 where the disk fails. */
+enum { STORE_DAMAGE = 500 };
+
 /* Makes the file where there is none (its folder must exist), and refuses one of another
  * program, of a newer Carillon, or that another process has open. */
 struct store *store_open(const char *path, struct err *err) MUST_CHECK;
@@ -34,7 +37,7 @@ void store_close(struct store *s, bool is_clean);
  * that does not help, put the file aside. */
 bool store_is_spent(const struct store *s);
 
-/* Renames a file that cannot be opened, and what belongs to it, to PATH.damaged. */
+/* Renames a file that is not open, and what belongs to it, to PATH.damaged, unless there is one. */
 bool store_put_aside(const char *path, struct err *err) MUST_CHECK;
 
 /* Writes something small and durable: whether the disk takes anything. */

@@ -94,7 +94,8 @@ static bool check_schema(struct store *s, struct err *err)
     if (!ok)
         sql_fail(s, "reading the tables", err);
     else if (!span_eq(buf_span(&expected), buf_span(&found)))
-        ok = err_set(err, 503, "store %s: damaged: its tables are not Carillon's", s->path);
+        ok =
+            err_set(err, STORE_DAMAGE, "store %s: damaged: its tables are not Carillon's", s->path);
     sqlite3_close(model);
     buf_fini(&expected);
     buf_fini(&found);
@@ -123,8 +124,8 @@ static bool recognise(struct store *s, int64_t *version, struct err *err)
         return err_set(
             err, 503, "store %s: was written by a Carillon that was never released", s->path);
     if (*version < 0 || (*version == 0 && n_objects != 0))
-        return err_set(
-            err, 503, "store %s: damaged: its version is %lld", s->path, (long long)*version);
+        return err_set(err, STORE_DAMAGE, "store %s: damaged: its version is %lld", s->path,
+            (long long)*version);
     return true;
 }
 
@@ -243,7 +244,7 @@ static bool begin_run(struct store *s, struct err *err)
     if (last[ROWS] > 0) {
         bool is_clean = last[IS_CLEAN] != 0;
         if (last[ROWS] != 1 || last[SUM] != sum_marker(last[RUN], last[UNCLEAN_RUN], is_clean))
-            return err_set(err, 503, "store %s: damaged: its marker of runs", s->path);
+            return err_set(err, STORE_DAMAGE, "store %s: damaged: its marker of runs", s->path);
         s->unclean_run = is_clean ? last[UNCLEAN_RUN] : last[RUN];
     }
     s->run = last[RUN] + 1;

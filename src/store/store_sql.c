@@ -73,8 +73,8 @@ bool sql_fail(struct store *s, const char *doing, struct err *err)
         snprintf(reason, sizeof reason, " (code %d%s%s)", sqlite3_extended_errcode(s->db),
             number ? ", " : "", number ? strerror(number) : "");
     s->figures.n_failures++;
-    return err_set(err, 503, "store %s: %s: %s%s", s->path, doing,
-        rc == SQLITE_BUSY ? "another process has it open" : sqlite3_errmsg(s->db), reason);
+    return err_set(err, sql_is_corrupt(s) ? STORE_DAMAGE : 503, "store %s: %s: %s%s", s->path,
+        doing, rc == SQLITE_BUSY ? "another process has it open" : sqlite3_errmsg(s->db), reason);
 }
 
 uint64_t sum_span(uint64_t sum, struct span text)

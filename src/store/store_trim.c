@@ -105,7 +105,7 @@ static bool find_due(struct store *s, int64_t now_ms, int64_t *id, struct err *e
 static bool refuse_index(struct store *s, struct err *err)
 {
     s->is_spent = true;
-    return err_set(err, 503, "store %s: damaged: an index and its table differ", s->path);
+    return err_set(err, STORE_DAMAGE, "store %s: damaged: an index and its table differ", s->path);
 }
 
 /* *spent: of the budget; 0 = no stream is due. */

@@ -13,7 +13,7 @@
 #include "config_given.h"
 #include "hub/hub_priv.h" // for letter_copy
 #include "net/mailbox.h"
-#include "store/store.h"
+#include "store/shop.h" // for a damaged file
 
 /* --- the disk ------------------------------------------------------------------------------------- */
 
@@ -309,6 +309,35 @@ TEST(a_disk_that_is_only_slow_has_not_failed)
     end();
 }
 
+TEST(a_file_that_stays_damaged_is_put_aside)
+{
+    struct stat st;
+    begin();
+    scribe_start(scribe);
+    post_rule(LETTER_RESET, "a");
+    post_event("a", 1);
+    expect(LETTER_STORED, 1);
+    scribe_leave_workers(scribe);
+    scribe_stop(scribe);
+    shop_ruin("histories");
+    scribe = scribe_open(config, &house, &err);
+    ENSURE(scribe);
+    scribe_start(scribe);
+    for (int i = 0; i < 3; i++) { // opened anew it is the same
+        CHECK(stat("histories.damaged", &st) != 0);
+        post_rule(LETTER_RESET, "a");
+        post_event("a", 1);
+        expect_state(false);
+        expect_state(true);
+    }
+    CHECK(stat("histories.damaged", &st) == 0);
+    post_rule(LETTER_RESET, "a");
+    post_event("a", 1);
+    expect(LETTER_STORED, 1);
+    unlink("histories.damaged");
+    end();
+}
+
 /* --- reloads -------------------------------------------------------------------------------------- */
 
 TEST(what_a_reload_leaves_without_a_rule_is_forgotten_in_groups)
@@ -343,6 +372,7 @@ int main(void)
     RUN_CLEAN(a_rule_that_goes_and_comes_back_while_the_disk_fails_leaves_no_stream);
     RUN_CLEAN(a_disk_that_does_not_answer_has_failed_until_it_does);
     RUN_CLEAN(a_disk_that_is_only_slow_has_not_failed);
+    RUN_CLEAN(a_file_that_stays_damaged_is_put_aside);
     RUN_CLEAN(what_a_reload_leaves_without_a_rule_is_forgotten_in_groups);
     unlink("histories");
     unlink("histories-wal");

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -148,6 +149,23 @@ static inline bool shop_holds(struct shop *h, const char *channel, uint64_t from
     return found.state == STORE_WHOLE && found.oldest == from && found.top == to &&
            shop_read(h, channel, (struct store_range){0}, from, &end) == to + 1 - from &&
            end == STORE_END;
+}
+
+/* Fills the first page of the tree of events with nonsense. */
+static inline void shop_ruin(const char *path)
+{
+    static const char nonsense[4096] = {'w', 'r', 'o', 'n', 'g'};
+    sqlite3 *db = NULL;
+    sqlite3_stmt *st = NULL;
+    ENSURE(sqlite3_open(path, &db) == SQLITE_OK);
+    ENSURE(sqlite3_prepare_v2(db, "SELECT rootpage FROM sqlite_schema WHERE name = 'events'", -1,
+               &st, NULL) == SQLITE_OK &&
+           sqlite3_step(st) == SQLITE_ROW);
+    int page = sqlite3_column_int(st, 0);
+    ENSURE(sqlite3_finalize(st) == SQLITE_OK && sqlite3_close(db) == SQLITE_OK);
+    int fd = open(path, O_WRONLY);
+    ENSURE(page > 1 && pwrite(fd, nonsense, sizeof nonsense, (off_t)(page - 1) * 4096) == 4096);
+    close(fd);
 }
 
 #endif

@@ -356,30 +356,15 @@ TEST(a_store_put_aside_makes_room_for_a_new_one)
     h.s = store_open(other, &h.err);
     CHECK(h.s != NULL);
     CHECK_EQ(shop_find(&h, "a").state, STORE_WHOLE);
-    shop_reopen(&h, true);
+    shop_reopen(&h, true); // of the new one
     store_close(h.s, true);
     h.s = NULL;
-    ENSURE(unlink(h.path) == 0);
+    CHECK(!store_put_aside(h.path, &h.err));
+    CHECK(strstr(h.err.text, "is there already") != NULL);
+    ENSURE(unlink(other) == 0 && unlink(h.path) == 0);
     CHECK(!store_put_aside(h.path, &h.err));
     CHECK(strstr(h.err.text, "No such file") != NULL);
     shop_fini(&h);
-}
-
-/* Fills the first page of the tree of events with nonsense. */
-static void ruin_events(void)
-{
-    static const char nonsense[4096] = {'w', 'r', 'o', 'n', 'g'};
-    sqlite3 *db = NULL;
-    sqlite3_stmt *st = NULL;
-    ENSURE(sqlite3_open(h.path, &db) == SQLITE_OK);
-    ENSURE(sqlite3_prepare_v2(db, "SELECT rootpage FROM sqlite_schema WHERE name = 'events'", -1,
-               &st, NULL) == SQLITE_OK &&
-           sqlite3_step(st) == SQLITE_ROW);
-    int page = sqlite3_column_int(st, 0);
-    ENSURE(sqlite3_finalize(st) == SQLITE_OK && sqlite3_close(db) == SQLITE_OK);
-    int fd = open(h.path, O_WRONLY);
-    ENSURE(page > 1 && pwrite(fd, nonsense, sizeof nonsense, (off_t)(page - 1) * 4096) == 4096);
-    close(fd);
 }
 
 TEST(a_file_that_cannot_be_written_any_more_is_spent_and_can_be_replaced)
@@ -389,12 +374,13 @@ TEST(a_file_that_cannot_be_written_any_more_is_spent_and_can_be_replaced)
     CHECK(shop_reset(&h, "a", "e1", shop_rule(STORE_ACK)));
     CHECK(shop_fill(&h, "a", 1, 500));
     store_close(h.s, true);
-    ruin_events();
+    shop_ruin(h.path);
     CHECK(shop_open(&h));
     CHECK_EQ(shop_find(&h, "a").state, STORE_DAMAGED);
     CHECK(!store_is_spent(h.s));
     CHECK(!shop_reset(&h, "a", "e2", shop_rule(STORE_ACK)));
     CHECK(strstr(h.err.text, "malformed") != NULL);
+    CHECK_EQ(h.err.status, STORE_DAMAGE);
     CHECK(store_is_spent(h.s));
     CHECK(!store_begin(h.s, STORE_ACK, &h.err));
     CHECK(strstr(h.err.text, "must be opened anew") != NULL);
