@@ -52,11 +52,12 @@ describe('the guide\'s application, looked at', () => {
         await window.getByLabel('teacher').check();
         await window.getByRole('button', { name: 'Sign in' }).click();
         await joined(window, 'chat');
+        await joined(window, 'environment');
         await say(window, 'Good morning! Today we build a castle, and a rather long sentence shows how lines are broken.');
         await window.getByTestId('environment').getByRole('button', { name: 'Start' }).click();
         await window.getByRole('button', { name: 'Sync' }).click();
         await window.getByRole('button', { name: 'Open the old socket' }).click();
-        await window.getByTestId('job').getByText('25 %').waitFor();
+        await window.getByTestId('job').getByText(/ready: /).waitFor(); // each step on the way is gone in a second
         await window.getByRole('button', { name: 'Publish an update' }).click();
         await window.getByTestId('half-new').locator('li').first().waitFor();
         const wide = await window.evaluate(() => document.documentElement.scrollWidth);
