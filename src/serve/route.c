@@ -40,7 +40,7 @@ void conn_reply(struct serve *s, struct conn *c, const struct reply *r)
     char length[48] = "";
     if (r->status != 204) // RFC 9110 8.6: never there
         snprintf(length, sizeof length, "Content-Length: %zu\r\n", has_content ? r->body.len : 0);
-    const char *type = has_content ? r->type : NULL;
+    const char *type = has_content || !r->body.len ? r->type : NULL; // SockJS says one of nothing
     int n = snprintf(head, sizeof head, "HTTP/1.1 %d %s\r\nDate: %s\r\n%s%s%s%s%s%s\r\n", r->status,
         http_reason(r->status), serve_date(s), length, type ? "Content-Type: " : "",
         type ? type : "", type ? "\r\n" : "", r->headers ? r->headers : "",
@@ -258,7 +258,9 @@ enum close_reason route_claim(struct serve *s, const struct http_head *head, str
     claim->protocol = route_protocol(head->query);
     if (!claim->has_place && route_is_full(s))
         return CLOSE_OVER_CAPACITY;
-    if (atomic_load(&s->house->is_draining))
+    /* A WebSocket that is there is served to the end; over HTTP the next request would find
+     * nobody. */
+    if (claim->transport != TRANSPORT_WS && atomic_load(&s->house->is_draining))
         return CLOSE_SHUTDOWN;
     return session_check(claim);
 }
