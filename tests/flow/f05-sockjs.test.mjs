@@ -9,7 +9,7 @@ import { exchange, requestText } from './http.mjs';
 const pathText = (key = 'test-key', query = 'protocol=7&client=js&version=8.6.0') => JSON.stringify({ path: `/app/${key}?${query}` });
 const transports = ['websocket', 'xhr-streaming', 'xhr-polling'];
 
-// The real client, as pusher-js uses it: it names the app, then speaks the protocol.
+// The real client of npm: it names the app, then speaks the protocol.
 function connect(ctx, transport, first = pathText()) {
   const socket = new SockJS(`${ctx.server.url}/pusher`, null, { transports: [transport] });
   const all = [];
