@@ -243,7 +243,8 @@ void fallback_lost(struct serve *s, struct conn *c)
 
 void fallback_hangup(struct serve *s, struct fallback *f)
 {
-    list_for_answer(s, f); // what it is to get in this very turn still goes out
+    f->receiver |= RECEIVER_LEAVES;
+    list_for_answer(s, f);
 }
 
 void fallback_writable(struct serve *s, struct fallback *f)
@@ -349,10 +350,8 @@ int64_t fallback_write(struct serve *s, uint32_t index, const char *bytes, size_
     struct fallback *f = fallback_at(s, index);
     if (f->conn == SLAB_NONE)
         return 0;
-    if (f->name && (receiver_of(s, f)->flags & CONN_HANGUP)) {
-        list_for_answer(s, f); // its end has come: what it might not get is the next one's
+    if (f->name && (f->receiver & RECEIVER_LEAVES))
         return 0;
-    }
     if (f->receiver & RECEIVER_STREAM)
         return stream_to(s, f, span_of(bytes, len));
     add_bodies(&f->walk, span_of(bytes, len), &f->body);

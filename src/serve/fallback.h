@@ -32,7 +32,8 @@ enum {
     RECEIVER_PLAIN = 1 << 1,  // HTTP/1.0: no chunks
     RECEIVER_PAUSED = 1 << 2, // the client is about to ask anew
     RECEIVER_STAYS = 1 << 3,  // it was paused and did not
-    RECEIVER_LISTED = 1 << 4  // to be looked at after the flush
+    RECEIVER_LISTED = 1 << 4, // to be looked at after the flush
+    RECEIVER_LEAVES = 1 << 5  // its end has come: what it might not get is the next one's
 };
 
 /* A request's body that waits: for the session, or for requests with lower numbers. */

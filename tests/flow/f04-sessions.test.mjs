@@ -7,7 +7,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { apiRequest, channelAuth, connected, forEachWorkers, limit, once, pusherClient, rawSubscribe, signedQuery, sleep, startServer, subscribed, until, userAuth, useServer } from './harness.mjs';
-import { eventText, expectRise, lineOf, PREAMBLE, publish, quick, QUERY, readLines, SCRIPT, Session, sessions, subscribeText, succeeded } from './fallback.mjs';
+import { eventText, expectRise, lineOf, PREAMBLE, publish, quick, QUERY, readLines, SCRIPT, Session, sessions, Stream, subscribeText, succeeded } from './fallback.mjs';
 import { exchange, httpSocket, requestText } from './http.mjs';
 
 const named = (name) => ({ id: name, key: `${name}-key`, secret: `${name}-secret` });
@@ -105,23 +105,23 @@ forEachWorkers('the life of a session', { set: quick }, (ctx) => {
     await again.expectLine('o');
   });
 
-  test('an event that comes in the same turn as the end of its receiver waits for the next', async () => {
+  test('who closes its sending side with each request gets what waits', async () => {
     const session = new Session(ctx);
-    let stream = await session.openStream();
-    await session.subscribe('rotating');
-    await stream.expectEvent(succeeded('rotating'));
-    for (let n = 1; n <= 10; n++) {
-      const publisher = await httpSocket(ctx.server); // there already, so that both ends come at once
-      const body = JSON.stringify({ name: 'e', channel: 'rotating', data: String(n) });
-      const { query } = signedQuery(ctx.server.app, 'POST', `/apps/${ctx.server.app.id}/events`, {}, body);
+    await session.openPoll();
+    await session.subscribe('halves');
+    await session.messages(1);
+    for (const verb of ['xhr', 'xhr_streaming']) {
+      await publish(ctx.server, 'halves', verb);
+      const http = await httpSocket(ctx.server);
+      await http.expectAlive(); // its request is not read with its accept
+      const { socket } = http;
+      const answer = new Stream(socket);
       await ctx.server.freeze();
-      stream.destroy();
-      await until(() => stream.closed, 'the receiver to be gone');
-      publisher.write(requestText('POST', `/apps/${ctx.server.app.id}/events?${query}`, { body }));
+      socket.end(requestText('POST', session.target(verb)));
+      await until(() => socket.writableFinished, 'the request and its end to be sent');
       ctx.server.thaw();
-      stream = await session.stream();
-      await stream.expectLine(lineOf({ event: 'e', channel: 'rotating', data: String(n) }));
-      publisher.destroy();
+      await until(() => answer.ended || answer.closed, 'the end of the answer');
+      assert.equal(answer.body.replace(PREAMBLE, ''), `${lineOf(eventText('halves', verb))}\n`);
     }
   });
 
@@ -303,6 +303,31 @@ describe('pages of other origins', () => {
   test('a stream may be read', async () => {
     const stream = await new Session(ctx).stream({ headers: { Origin: origin } });
     assert.equal(stream.headers['access-control-allow-origin'], '*');
+  });
+});
+
+// One worker: among several, one may have looked at its sockets before the end came.
+describe('one turn of a worker', () => {
+  const ctx = useServer({ set: quick });
+
+  test('an event that comes in the same turn as the end of its receiver waits for the next', async () => {
+    const session = new Session(ctx);
+    let stream = await session.openStream();
+    await session.subscribe('rotating');
+    await stream.expectEvent(succeeded('rotating'));
+    for (let n = 1; n <= 10; n++) {
+      const publisher = await httpSocket(ctx.server); // there already, so that both ends come at once
+      const body = JSON.stringify({ name: 'e', channel: 'rotating', data: String(n) });
+      const { query } = signedQuery(ctx.server.app, 'POST', `/apps/${ctx.server.app.id}/events`, {}, body);
+      await ctx.server.freeze();
+      stream.destroy();
+      await until(() => stream.closed, 'the receiver to be gone');
+      publisher.write(requestText('POST', `/apps/${ctx.server.app.id}/events?${query}`, { body }));
+      ctx.server.thaw();
+      stream = await session.stream();
+      await stream.expectLine(lineOf({ event: 'e', channel: 'rotating', data: String(n) }));
+      publisher.destroy();
+    }
   });
 });
 
