@@ -124,10 +124,21 @@ bool act_fail_fields(struct act *a, const struct buf *list)
     return false;
 }
 
+/* What the body has there, if it is that which is wrong. */
+static struct json given_value(const struct act *a, const char *where, const char *name)
+{
+    struct json body;
+    struct json_field field = {.name = name};
+    if (strcmp(where, "body") == 0 && !json_parse_fields(buf_span(&a->body), &body, &field, 1))
+        field.value.kind = JSON_ABSENT;
+    return field.value;
+}
+
 bool act_fail_value(struct act *a, const char *where, const char *name, const char *message)
 {
     struct buf list = {0};
-    fault_add(&list, "value_error", span_str(where), name, message, NULL);
+    struct json input = given_value(a, where, name);
+    fault_add(&list, "value_error", span_str(where), name, message, &input);
     (void)act_fail_fields(a, &list);
     buf_fini(&list);
     return false;
@@ -157,7 +168,6 @@ bool act_may(struct act *a, struct span channel, enum policy_action action)
         policy_word(action), d.rule ? d.rule->pattern.text : "none");
     if (a->caller.is_known)
         return act_fail(a, 403, "Insufficient permissions for this channel");
-    snprintf(a->headers, sizeof a->headers, "WWW-Authenticate: Bearer\r\n");
     return act_fail(a, 401, "Authorization header missing");
 }
 
@@ -365,6 +375,8 @@ void act_answer(struct serve *s, struct conn *c, struct call *call)
     if (a->status < 400)
         builtin_gather(s, a, call);
     act_write_reply(a);
+    if (a->status == 401) // whoever says it, an upstream as well: RFC 9110 11.6.1
+        snprintf(a->headers, sizeof a->headers, "WWW-Authenticate: Bearer\r\n");
     count_answer(s, a->status);
     size_t n = strlen(a->headers);
     endpoint_cors(a->gateway, a->origin, a->headers + n, sizeof a->headers - n);

@@ -96,7 +96,6 @@ enum jwt_result endpoint_caller(
 
 static bool refuse_token(struct act *a, const char *detail, const char *why)
 {
-    snprintf(a->headers, sizeof a->headers, "WWW-Authenticate: Bearer\r\n");
     log_event(LOG_INFO, "gateway_unauthorised", "route=%s why=\"%s\"", a->route->name, why);
     return act_fail(a, 401, "%s", detail);
 }

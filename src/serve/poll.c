@@ -408,7 +408,6 @@ void poll_gather(struct serve *s, struct act *a, const struct call *call)
 {
     struct poll_list *list = &a->poll->list;
     if (a->poll->has_waited && a->caller.is_known && is_late(a)) {
-        snprintf(a->headers, sizeof a->headers, "WWW-Authenticate: Bearer\r\n");
         (void)act_fail(a, 401, "%s", jwt_detail(JWT_EXPIRED));
         return;
     }

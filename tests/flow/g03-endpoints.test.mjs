@@ -304,7 +304,8 @@ describe('bad input', () => {
       [{ socket_id: '1.2', channel_name: ['private-user-8'] }, 'channel_name'], [{ socket_id: '1.2\nx', channel_name: 'private-user-8' }, 'socket_id'],
     ]) {
       const answer = await ask(body);
-      assert.deepEqual([answer.status, answer.body.detail[0].loc], [422, ['body', loc]], JSON.stringify(body));
+      const { loc: where, input } = answer.body.detail[0];
+      assert.deepEqual([answer.status, where, input], [422, ['body', loc], body[loc]], JSON.stringify(body));
     }
     const anonymous = await call(server, null, 'POST', '/pusher/auth', { socket_id: '1.2', channel_name: 'public-x' });
     assert.equal(anonymous.status, 200);
