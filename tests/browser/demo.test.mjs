@@ -145,6 +145,8 @@ test('the transport is the visitor\'s to choose, and everything works over each'
   }
   await page.getByLabel('Transport').focus();
   await page.keyboard.press('ArrowDown');
+  // Chromium complains of a socket that is closed while pusher-js is about to write.
+  await until(async () => await text(page, '#count') === '1 here', 'the count of subscribers');
   await page.keyboard.press('ArrowDown');
   await until(async () => await sessions('xhr_streaming') === 1, 'streaming, by the keyboard', 10000);
   await connected(page);

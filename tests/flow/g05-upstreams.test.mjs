@@ -101,12 +101,14 @@ describe('an upstream', () => {
     assert.match(text, /^HTTP\/1\.1 204 No Content\r\n(?:[^\r]+\r\n)+\r\nHTTP\/1\.1 200 OK\r\n/);
     assert.doesNotMatch(text.slice(0, text.indexOf('HTTP/1.1 200')), /content-length|content-type/i);
     socket.destroy();
+    await until(() => client.heard.length === 2, 'the events');
   });
 
   for (const error of [false, '', null])
     test(`an error that is none, ${JSON.stringify(error)}, is none`, async () => {
       fresh(json({ error, value: 5 }));
       assert.deepEqual((await call(server, student, 'POST', '/sync', {})).body.value, 5);
+      await until(() => client.heard.length === 1, 'the event'); // or the next test hears it
     });
 
   test('may answer nothing', async () => {
@@ -114,6 +116,13 @@ describe('an upstream', () => {
     assert.equal((await call(server, student, 'POST', '/sync', {})).status, 200);
     await until(() => client.heard.length === 1, 'the event');
     assert.deepEqual(client.heard[0].slice(1), ['done', { got: null, n: null }]);
+  });
+
+  test('may not know who asks', async () => {
+    fresh(json({ error: 'who are you?', status: 401 }));
+    const answer = await call(server, student, 'POST', '/sync', {});
+    assert.deepEqual([answer.status, answer.body, answer.headers.get('www-authenticate')], [401, { detail: 'who are you?' }, 'Bearer']);
+    await until(() => client.heard.length === 1, 'the event');
   });
 
   test('may refuse, with its own words', async () => {
