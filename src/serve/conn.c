@@ -199,6 +199,8 @@ void conn_touch(struct serve *s, struct conn *c)
 
 void conn_send(struct serve *s, struct conn *c, struct span bytes)
 {
+    if (!bytes.len)
+        return;
     char *at = outbox_room(&s->outboxes, (uint32_t)bytes.len);
     memcpy(at, bytes.p, bytes.len);
     outbox_end_frame(&s->outboxes, &c->out, (uint32_t)bytes.len);

@@ -221,7 +221,8 @@ export async function expectIdle(server) {
     last[3][1] -= metrics.sum('carillon_history_streams'); // a channel stays for its history
     // The scrape itself is one connection.
     return last.every(([name, n]) => n === 0 || (name === 'carillon_connections' && n === 1));
-  }, 'gauges at zero').catch((error) => assert.fail(`${error.message}: ${JSON.stringify(last)}`));
+  }, 'gauges at zero').catch((error) => assert.fail(
+    `${error.message}: ${JSON.stringify(last)}${server.status ? `; the log ends: ${server.text.slice(-2000)}` : ''}`));
 }
 
 // Defines the same tests for one worker and for four, each with a server of its own, which must
