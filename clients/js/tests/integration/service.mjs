@@ -105,6 +105,7 @@ export const testService = (transport) => describe(`carillon-js over ${transport
     const handle = bob.retain(name);
     await until(() => ann.presence(name).count === 2, 'bob to appear');
     assert.deepEqual(ann.presence(name).members.get('bob'), { id: 'bob', name: 'BOB' });
+    await hasStatus(bob, name, 'subscribed'); // which ann may hear of earlier
     assert.deepEqual([...bob.presence(name).members.keys()].sort(), ['ann', 'bob']);
     handle.release();
     await until(() => ann.presence(name).count === 1, 'bob to go');
