@@ -65,17 +65,24 @@ static void make_stream(struct store *s, unsigned stream)
     ENSURE(ok);
 }
 
-static void remove_folder(void)
+static void remove_log(void)
 {
     char wal[64];
     snprintf(wal, sizeof wal, "%s-wal", path);
     unlink(wal);
+}
+
+static void remove_folder(void)
+{
+    remove_log();
     unlink(path);
     rmdir(folder);
 }
 
+/* Alone: a store that gave up has left its log for whoever opens the file again. */
 static void put_file(const uint8_t *bytes, size_t len)
 {
+    remove_log();
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     ENSURE(fd >= 0 && write(fd, bytes, len) == (ssize_t)len);
     close(fd);
