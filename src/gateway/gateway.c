@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "wire/http.h"
 #include "wire/json.h"
 
 struct gateway *gateway_new(void)
@@ -48,16 +49,11 @@ void gateway_finish(struct gateway *g, const char *version)
 static bool is_local(struct span origin)
 {
     static const char *const hosts[] = {"localhost", "127.0.0.1", "[::1]"};
-    if (span_starts(origin, "https://"))
-        origin = span_from(origin, 8);
-    else if (span_starts(origin, "http://"))
-        origin = span_from(origin, 7);
-    else
-        return false;
+    struct span host = http_origin_host(origin);
     for (size_t i = 0; i < COUNT_OF(hosts); i++) {
-        if (!span_starts(origin, hosts[i]))
+        if (!span_starts(host, hosts[i]))
             continue;
-        struct span port = span_from(origin, strlen(hosts[i]));
+        struct span port = span_from(host, strlen(hosts[i]));
         return port.len == 0 || (port.p[0] == ':' && port.len > 1 && port.len <= 6 &&
                                     strspn(port.p + 1, "0123456789") >= port.len - 1);
     }

@@ -542,13 +542,16 @@ const char *http_reason(int status)
     return "Unknown";
 }
 
-bool http_is_same_host(struct span origin, struct span host)
+struct span http_origin_host(struct span origin)
 {
     if (span_starts(origin, "https://"))
-        origin = span_from(origin, 8);
-    else if (span_starts(origin, "http://"))
-        origin = span_from(origin, 7);
-    else
-        return false;
-    return host.len && span_eq(origin, host);
+        return span_from(origin, 8);
+    if (span_starts(origin, "http://"))
+        return span_from(origin, 7);
+    return span_of(NULL, 0);
+}
+
+bool http_is_same_host(struct span origin, struct span host)
+{
+    return host.len && span_eq(http_origin_host(origin), host);
 }

@@ -70,6 +70,9 @@ bool http_has_token(struct span value, const char *lower);
 
 const char *http_reason(int status);
 
+/* The host and port of a page's origin; empty = it came from none, as from a file. */
+struct span http_origin_host(struct span origin);
+
 /* True when a page of that origin came from that host (and port). */
 bool http_is_same_host(struct span origin, struct span host);
 
