@@ -37,12 +37,12 @@ guide: all
 test:
 	@dev/setup build test
 	@$(call build,release,build)
-	@dev/test build unit flow streaming polling browser client
+	@dev/test build unit flow http browser client
 
 asan tsan:
 	@dev/setup build test
 	@$(call build,$@,build/$@)
-	@TEST_SLOW=$${TEST_SLOW:-4} dev/test build/$@ unit flow streaming polling
+	@TEST_SLOW=$${TEST_SLOW:-4} dev/test build/$@ unit flow http
 
 fuzz:
 	@dev/setup build check

@@ -1,19 +1,12 @@
 // The demo page in Chromium: what a newcomer sees in the first minute.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { chromium } from 'playwright-core';
 import { expectIdle, limit, startServer, until } from '../flow/harness.mjs';
+import { launchBrowser } from './chromium.mjs';
 
-const EXECUTABLE = process.env.CHROMIUM || '/usr/bin/chromium';
 let browser;
 
-before(async () => {
-  browser = await chromium.launch({
-    executablePath: EXECUTABLE,
-    timeout: limit(30000),
-    args: ['--no-sandbox', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-  });
-});
+before(async () => { browser = await launchBrowser(); });
 after(() => browser?.close());
 
 // A server with the default app and a fresh browser for one test; all of it ends with the test.

@@ -8,20 +8,13 @@ import os from 'node:os';
 import path from 'node:path';
 import tls from 'node:tls';
 import { after, before, test } from 'node:test';
-import { chromium } from 'playwright-core';
 import { apiRequest, expectIdle, limit, startServer, until } from '../flow/harness.mjs';
+import { launchBrowser } from './chromium.mjs';
 
-const EXECUTABLE = process.env.CHROMIUM || '/usr/bin/chromium';
 const SCRIPT = readFileSync(new URL('../../node_modules/pusher-js/dist/web/pusher.min.js', import.meta.url));
 let browser;
 
-before(async () => {
-  browser = await chromium.launch({
-    executablePath: EXECUTABLE,
-    timeout: limit(30000),
-    args: ['--no-sandbox', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-  });
-});
+before(async () => { browser = await launchBrowser(); });
 after(() => browser?.close());
 
 const listen = (server) => new Promise((resolve) => { server.listen(0, '127.0.0.1', () => resolve(server.address().port)); });

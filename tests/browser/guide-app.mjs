@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { chromium } from 'playwright-core';
 import { startGuide } from '../flow/gateway.mjs';
 import { limit } from '../flow/harness.mjs';
+import { launchBrowser } from './chromium.mjs';
 import { servePage } from './page.mjs';
 
 const tree = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
@@ -18,11 +18,7 @@ export const serveApplication = (server) => servePage(path.join(tree, 'examples/
 export async function startApplication() {
   const server = await startGuide({ workers: 2 });
   const page = await serveApplication(server);
-  const browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-    timeout: limit(30000),
-    args: ['--no-sandbox', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-  });
+  const browser = await launchBrowser();
 
   // A window with somebody signed in.
   async function enter(t, name, role, { url = page.url, ...options } = {}) {

@@ -1,8 +1,8 @@
 // The guide, as written, in Chromium.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { chromium } from 'playwright-core';
 import { apiClient, limit, startServer, until } from '../flow/harness.mjs';
+import { launchBrowser } from './chromium.mjs';
 import { app, configFile, mint, readBlocks, startApplication } from './guide.mjs';
 
 const student = mint({ sub: '123', role: 'student', name: 'Ann' });
@@ -16,11 +16,7 @@ before(async () => {
   server = await startServer({ app: null, workers: 2, args: ['--config', configFile] });
   server.app = app;
   application = await startApplication(server);
-  browser = await chromium.launch({
-    executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-    timeout: limit(30000),
-    args: ['--no-sandbox', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-  });
+  browser = await launchBrowser();
 });
 
 after(async () => {

@@ -32,6 +32,8 @@ export const wsOnly = (why) => (overHttp ? { skip: `WebSocket only: ${why}` } : 
 
 // A limit in milliseconds on this machine.
 export const limit = (ms) => ms * slowness;
+// How long to wait for what must come: a machine that is busy with something else is no failure.
+export const patience = (ms) => limit(ms) * 3;
 export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 // After a close by the server, the WebSocket library inside pusher-js keeps a timer of 30 s that
@@ -44,7 +46,7 @@ globalThis.setTimeout = (fn, ms, ...rest) => {
 
 // Waits until fn answers something true, and returns that.
 export async function until(fn, what, ms = 12000) {
-  const end = Date.now() + limit(ms);
+  const end = Date.now() + patience(ms);
   for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
     const value = await fn();
     if (value) return value;
@@ -57,7 +59,7 @@ export async function until(fn, what, ms = 12000) {
 export function within(promise, what, ms = 12000) {
   let timer;
   const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`waited in vain for ${what}`)), limit(ms));
+    timer = setTimeout(() => reject(new Error(`waited in vain for ${what}`)), patience(ms));
   });
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }

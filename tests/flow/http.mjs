@@ -7,7 +7,7 @@ import net from 'node:net';
 import path from 'node:path';
 import tls from 'node:tls';
 import { fileURLToPath } from 'node:url';
-import { limit, rawSocket, signedQuery } from './harness.mjs';
+import { limit, patience, rawSocket, signedQuery } from './harness.mjs';
 
 const HEADER = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+): ([\x20-\x7e]*)$/;
 
@@ -29,7 +29,7 @@ export class HttpSocket {
   // As until(), but looks when something has happened instead of now and then.
   async waitFor(fn, what, ms = 12000) {
     let late = false;
-    const timer = setTimeout(() => { late = true; this.wake(); }, limit(ms));
+    const timer = setTimeout(() => { late = true; this.wake(); }, patience(ms));
     try {
       for (;;) {
         const value = fn();

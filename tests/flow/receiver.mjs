@@ -2,7 +2,7 @@
 import http from 'node:http';
 import https from 'node:https';
 import PusherApi from 'pusher';
-import { until } from './harness.mjs';
+import { limit, until } from './harness.mjs';
 
 export class Receiver {
   // identity: {key, cert}, for one that is reached over TLS
@@ -52,7 +52,7 @@ export const app = { id: 'a1', key: 'k1', secret: 's1' };
 // A configuration with one app and these webhooks, and short times.
 export function configWith(hooks, more = '', options = '') {
   return `drain: {window_ms: 500}
-webhooks: {grace_ms: 200, timeout_ms: 500${options}}
+webhooks: {grace_ms: 200, timeout_ms: ${limit(500)}${options}}
 apps:
   - id: ${app.id}
     keys: [{key: ${app.key}, secret: ${app.secret}}]
