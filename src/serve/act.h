@@ -140,6 +140,9 @@ void endpoint_message(struct serve *s, const struct endpoint_message *m);
 /* A body that is too large; false when the path is no route's. */
 bool endpoint_refuse(struct serve *s, struct conn *c, const struct http_head *head, int status);
 
+/* A path beside the routes, said in their shape: a page of another origin may read that, too. */
+void endpoint_not_found(struct serve *s, struct conn *c, const struct http_head *head);
+
 /* The body limit, 0 when the path is no route's. */
 size_t endpoint_body_limit(const struct serve *s, const struct http_head *head, struct span path);
 

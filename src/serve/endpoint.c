@@ -438,6 +438,11 @@ bool endpoint_refuse(struct serve *s, struct conn *c, const struct http_head *he
     return is_path;
 }
 
+void endpoint_not_found(struct serve *s, struct conn *c, const struct http_head *head)
+{
+    reply_detail(s, c, head, 404, "Not Found", NULL);
+}
+
 size_t endpoint_body_limit(const struct serve *s, const struct http_head *head, struct span path)
 {
     bool is_path;

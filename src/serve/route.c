@@ -468,6 +468,8 @@ void route_request(struct serve *s, struct conn *c, const struct http_head *head
         api_request(s, c, head, path, body);
     else if (s->config->has_default_app && span_is(path, "/demo/publish"))
         page_demo(s, c, head, body);
+    else if (s->config->gateway && span_starts(path, "/api/"))
+        endpoint_not_found(s, c, head);
     else if (is_get)
         route_get(s, c, path);
     else if (head->method == HTTP_OTHER || is_get_path(s, path))

@@ -320,6 +320,16 @@ describe('bad input', () => {
     assert.ok(Number(head.headers.get('content-length')) > 10);
   });
 
+  test('a path that is no route is told so in the same shape, to a page of another origin too', async () => {
+    for (const [method, path] of [['GET', `${P}/nosuch`], ['POST', `${P}/mesage`], ['POST', P], ['DELETE', '/api/v2']]) {
+      const answer = await call(server, teacher, method, path, method === 'POST' ? {} : undefined, { origin: 'http://localhost:5173' });
+      assert.deepEqual([answer.status, answer.body, answer.headers.get('access-control-allow-origin')],
+        [404, { detail: 'Not Found' }, 'http://localhost:5173'], `${method} ${path}`);
+    }
+    const elsewhere = await fetch(`${server.url}/nosuch`);
+    assert.deepEqual([elsewhere.status, await elsewhere.text()], [404, '404 NOT FOUND\n']);
+  });
+
   test('X-Socket-Id must be one', async () => {
     const answer = await call(server, teacher, 'POST', `${P}/message`, { message_type: 'a' }, { 'x-socket-id': 'abc' });
     assert.deepEqual([answer.status, answer.body.detail[0].loc], [422, ['header', 'X-Socket-Id']]);
