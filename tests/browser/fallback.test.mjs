@@ -1,14 +1,13 @@
 // pusher-js in Chromium behind a proxy that lets no WebSocket through, and on a healthy network.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import net from 'node:net';
-import os from 'node:os';
 import path from 'node:path';
 import tls from 'node:tls';
 import { after, before, test } from 'node:test';
-import { apiRequest, expectIdle, limit, startServer, until } from '../flow/harness.mjs';
+import { apiRequest, expectIdle, limit, ownFolder, startServer, until } from '../flow/harness.mjs';
 import { launchBrowser } from './chromium.mjs';
 
 const SCRIPT = readFileSync(new URL('../../node_modules/pusher-js/dist/web/pusher.min.js', import.meta.url));
@@ -177,7 +176,7 @@ async function startTlsProxy(t, target, secure, isBlocking) {
 }
 
 test('over TLS, with hosts and ports alone: WebSocket, and HTTP where that is refused', async (c) => {
-  const folder = mkdtempSync(path.join(os.tmpdir(), 'carillon-browser-'));
+  const folder = ownFolder('browser');
   const [cert, key] = ['cert.pem', 'key.pem'].map((name) => path.join(folder, name));
   const made = spawnSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2',
     '-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', cert]);

@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { createHmac } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { ownFolder } from '../flow/harness.mjs';
 import { servePage } from './page.mjs';
 
 const tree = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
@@ -141,7 +141,7 @@ async function bundle(folder) {
 // The application, built: serves itself and hands what is not its own to the server, as Vite's
 // proxy does.  { url(page, token), stop() }
 export async function startApplication(server) {
-  const folder = mkdtempSync(path.join(os.tmpdir(), 'carillon-guide-'));
+  const folder = ownFolder('guide');
   symlinkSync(path.join(client, 'node_modules'), path.join(folder, 'node_modules'));
   writeSources(folder, readBlocks());
   compile(folder);

@@ -1,9 +1,7 @@
 // Publishers that number their events, listeners behind links that fail, a server that is stopped,
 // killed, frozen and purged; and what everybody has seen in the end.
-import { mkdtempSync, rmSync } from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
-import { apiClient, apiRequest, limit, pusherClient, startServer, until } from '../flow/harness.mjs';
+import { rmSync } from 'node:fs';
+import { apiClient, apiRequest, limit, ownFolder, pusherClient, startServer, until } from '../flow/harness.mjs';
 import { withRecovery } from '../flow/recovery.mjs';
 import { Link } from './link.mjs';
 import { encryptionMasterKeyBase64, eventsListener, pusherListener } from './listeners.mjs';
@@ -41,7 +39,7 @@ export class Scene {
   constructor({ durability, workers, seed, keep = 1000, wrap }) {
     Object.assign(this, { durability, workers, keep, wrap, roll: dice(seed) });
     this.inDoubt = 0; // events whose publishers have no answer yet
-    this.folder = mkdtempSync(path.join(os.tmpdir(), 'carillon-chaos-'));
+    this.folder = ownFolder('chaos');
     this.numbers = Object.fromEntries(channels.map((name) => [name, 0])); // published so far
     this.listeners = [];
     this.faults = {};

@@ -1,15 +1,14 @@
 // pusher-js: connecting, staying, coming back.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import http from 'node:http';
 import { createRequire } from 'node:module';
 import net from 'node:net';
-import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import {
-  connected, defaultApp, expectIdle, forEachWorkers, once, pusherClient, startServer, subscribed, until, within,
+  connected, defaultApp, expectIdle, forEachWorkers, once, ownFolder, pusherClient, startServer, subscribed, until, within,
 } from './harness.mjs';
 
 const apps = `
@@ -232,7 +231,7 @@ describe('pusher-js over TLS', () => {
   let folder;
   let server;
   before(async () => {
-    folder = mkdtempSync(path.join(os.tmpdir(), 'carillon-tls-'));
+    folder = ownFolder('tls');
     execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=localhost',
       '-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost', '-keyout', path.join(folder, 'key.pem'), '-out', path.join(folder, 'cert.pem')], { stdio: 'ignore' });
     process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';

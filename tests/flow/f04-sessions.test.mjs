@@ -1,12 +1,11 @@
 // Sessions over HTTP from their opening to their end, wherever their requests arrive.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
-import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { apiRequest, channelAuth, connected, forEachWorkers, limit, once, pusherClient, rawSubscribe, signedQuery, sleep, startServer, subscribed, until, userAuth, useServer } from './harness.mjs';
+import { apiRequest, channelAuth, connected, forEachWorkers, limit, once, ownFolder, pusherClient, rawSubscribe, signedQuery, sleep, startServer, subscribed, until, userAuth, useServer } from './harness.mjs';
 import { eventText, expectRise, lineOf, PREAMBLE, publish, quick, QUERY, readLines, SCRIPT, Session, sessions, Stream, subscribeText, succeeded } from './fallback.mjs';
 import { exchange, httpSocket, requestText } from './http.mjs';
 
@@ -384,7 +383,7 @@ describe('a path prefix', () => {
 });
 
 describe('over TLS', () => {
-  const folder = mkdtempSync(path.join(os.tmpdir(), 'carillon-tls-'));
+  const folder = ownFolder('tls');
   const at = (name) => path.join(folder, name);
   const done = spawnSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', '/CN=localhost',
     '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', at('live.key'), '-out', at('live.crt')], { encoding: 'utf8' });

@@ -1,12 +1,11 @@
 // Every endpoint and every token that is not good: the exact answer, and a good call behind it.
 import assert from 'node:assert/strict';
 import { createPublicKey, createSign, generateKeyPairSync } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
+import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { call, gatewayConfig, mint, nowS, secret, startGuide, users } from './gateway.mjs';
-import { until } from './harness.mjs';
+import { ownFolder, until } from './harness.mjs';
 
 const { teacher, admin } = users;
 // Method, target, body, and who may call when it is not a teacher.
@@ -153,7 +152,7 @@ test('tokens never get into the log', async () => {
 });
 
 describe('which key', () => {
-  const folder = mkdtempSync(path.join(os.tmpdir(), 'carillon-keys-'));
+  const folder = ownFolder('keys');
   const jwks = path.join(folder, 'jwks.json');
   const pem = path.join(folder, 'key.pem');
   after(() => rmSync(folder, { recursive: true }));

@@ -64,6 +64,16 @@ export function within(promise, what, ms = 12000) {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
+const folders = [];
+process.once('exit', () => { for (const folder of folders) rmSync(folder, { recursive: true, force: true, maxRetries: 3 }); });
+
+// A new folder for this process; it goes with it at the latest.
+export function ownFolder(name) {
+  const folder = mkdtempSync(path.join(os.tmpdir(), `carillon-${name}-`));
+  folders.push(folder);
+  return folder;
+}
+
 // The app of every test server that does not name another.
 export const defaultApp = { id: 'test-id', key: 'test-key', secret: 'test-secret' };
 
@@ -196,7 +206,7 @@ export async function startServer(opts = {}) {
   for (const [name, value] of Object.entries({ ...quick, ...opts.set })) args.push('--set', `${name}=${value}`);
   let folder;
   if (opts.config !== undefined) {
-    folder = mkdtempSync(path.join(os.tmpdir(), 'carillon-flow-'));
+    folder = ownFolder('flow');
     writeFileSync(path.join(folder, 'carillon.yaml'), typeof opts.config === 'function' ? opts.config(folder) : opts.config);
     args.push('--config', path.join(folder, 'carillon.yaml'));
   }

@@ -2,12 +2,10 @@
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import net from 'node:net';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { call, guideApp, guideFile, mint, nowS, users } from './gateway.mjs';
-import { apiClient, apiRequest, forEachWorkers, limit, slowness, startServer, until, useServer } from './harness.mjs';
+import { apiClient, apiRequest, forEachWorkers, limit, ownFolder, slowness, startServer, until, useServer } from './harness.mjs';
 
 const agent = new http.Agent({ keepAlive: true, maxSockets: 64 });
 const config = (rules = '', durability = 'memory') => `
@@ -406,7 +404,7 @@ describe('polling, as the server changes', { timeout: 60000 * slowness }, () => 
   });
 
   test('with a store a restart is no gap, and what came while nobody polled is there', async () => {
-    const folder = mkdtempSync(path.join(os.tmpdir(), 'carillon-poll-'));
+    const folder = ownFolder('poll');
     try {
       const first = await startServer({ app: null, config: stored(folder) });
       await publish(first, 'keep-s', 1, 3);

@@ -2,11 +2,10 @@
 // back from the store.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
+import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { apiClient, apiRequest, pusherClient, startServer, subscribed, until } from './harness.mjs';
+import { apiClient, apiRequest, ownFolder, pusherClient, startServer, subscribed, until } from './harness.mjs';
 import { withRecovery } from './recovery.mjs';
 
 const app = { id: 'a1', key: 'k1', secret: 's1' };
@@ -61,7 +60,7 @@ for (const workers of [1, 4]) describe(`the store (${workers} workers)`, () => {
   const hears = (listener, channel, to) => until(() => listener.heard[channel].at(-1) === to, `${to} on ${channel}`);
 
   before(async () => {
-    folder = mkdtempSync(path.join(os.tmpdir(), 'carillon-flow-'));
+    folder = ownFolder('flow');
     await start();
   });
   after(async () => {

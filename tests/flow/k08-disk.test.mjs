@@ -1,13 +1,12 @@
 // A disk that refuses to flush, or does not answer at all, below histories that outlive the process.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { mint, secret, users } from './gateway.mjs';
-import { apiRequest, limit, pusherClient, startServer, subscribed, until } from './harness.mjs';
+import { apiRequest, limit, ownFolder, pusherClient, startServer, subscribed, until } from './harness.mjs';
 import { withRecovery } from './recovery.mjs';
 
 const app = { id: 'a1', key: 'k1', secret: 's1' };
@@ -32,7 +31,7 @@ gateway:
     - {name: poll, method: GET, path: /poll, builtin: poll, wait_s: 1}
 `;
 
-const library = path.join(mkdtempSync(path.join(os.tmpdir(), 'carillon-disk-')), 'disk.so');
+const library = path.join(ownFolder('disk'), 'disk.so');
 before(() => {
   const source = path.join(path.dirname(fileURLToPath(import.meta.url)), 'disk.c');
   execFileSync(process.env.CC ?? 'cc', ['-D_GNU_SOURCE', '-O1', '-fPIC', '-shared', '-o', library, source, '-ldl']);
@@ -90,7 +89,7 @@ for (const workers of [1, 4]) describe(`the disk (${workers} workers)`, () => {
   };
 
   beforeEach(async () => {
-    folder = mkdtempSync(path.join(os.tmpdir(), 'carillon-flow-'));
+    folder = ownFolder('flow');
     clients = [];
     setDisk('well');
     server = undefined;

@@ -1,15 +1,15 @@
 // Starting: the banner, the ports, the default app, and what refuses to start.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
-import { apiRequest, binary, limit, rawSocket, startServer, until } from './harness.mjs';
+import { apiRequest, binary, limit, ownFolder, rawSocket, startServer, until } from './harness.mjs';
 import { exchange, expectServes, requestText } from './http.mjs';
 
-const folder = mkdtempSync(path.join(os.tmpdir(), 'carillon-start-'));
+const folder = ownFolder('start');
 after(() => rmSync(folder, { recursive: true }));
 const file = (name, text) => {
   const where = path.join(folder, name);

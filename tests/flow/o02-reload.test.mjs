@@ -1,11 +1,10 @@
 // SIGHUP: apps, limits and the log level change, connections stay; a broken file changes nothing.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
+import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
-import { apiRequest, binary, rawSocket, rawSubscribe, startServer, until } from './harness.mjs';
+import { apiRequest, binary, ownFolder, rawSocket, rawSubscribe, startServer, until } from './harness.mjs';
 import { expectServes, httpSocket, requestText } from './http.mjs';
 
 const app = (name, more = '') => `  - id: ${name}\n    keys: [{key: ${name}-key, secret: ${name}-secret}]\n${more}`;
@@ -108,7 +107,7 @@ test('limits change for connections that are open', async () => {
 
 test('the log level changes', async (t) => {
   // Nothing on the command line: a flag would win over the file.
-  const folder = mkdtempSync(path.join(os.tmpdir(), 'carillon-level-'));
+  const folder = ownFolder('level');
   t.after(() => rmSync(folder, { recursive: true }));
   const config = path.join(folder, 'carillon.yaml');
   const write = (level, apps) => writeFileSync(config, `port: 0\nworkers: 1\nlog: {level: ${level}}\napps:\n${apps.map((name) => app(name)).join('')}`);

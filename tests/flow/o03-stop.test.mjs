@@ -1,11 +1,10 @@
 // SIGTERM and SIGINT: draining, its pace, its end; and what the service manager is told.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import os from 'node:os';
+import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { defaultApp, limit, rawSocket, rawSubscribe, startServer, until } from './harness.mjs';
+import { defaultApp, limit, ownFolder, rawSocket, rawSubscribe, startServer, until } from './harness.mjs';
 import { exchange, httpSocket, requestText, signedText } from './http.mjs';
 
 async function ended(server, ms = 10000) {
@@ -196,7 +195,7 @@ function listen(where) {
 }
 
 test('the service manager is told READY, RELOADING and STOPPING', async () => {
-  const folder = mkdtempSync(path.join(os.tmpdir(), 'carillon-notify-'));
+  const folder = ownFolder('notify');
   const where = path.join(folder, 'socket');
   const listener = listen(where);
   try {

@@ -1,17 +1,16 @@
 // TLS: real clients over wss and https, a certificate that changes, and bad handshakes.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import https from 'node:https';
 import net from 'node:net';
-import os from 'node:os';
 import path from 'node:path';
 import tls from 'node:tls';
 import { after, before, describe, test } from 'node:test';
-import { apiClient, binary, defaultApp, limit, rawSocket, rawSubscribe, startServer, until, wsFrame } from './harness.mjs';
+import { apiClient, binary, defaultApp, limit, ownFolder, rawSocket, rawSubscribe, startServer, until, wsFrame } from './harness.mjs';
 import { expectServes, httpSocket, requestText, signedText } from './http.mjs';
 
-const folder = mkdtempSync(path.join(os.tmpdir(), 'carillon-tls-'));
+const folder = ownFolder('tls');
 after(() => rmSync(folder, { recursive: true }));
 const at = (name) => path.join(folder, name);
 

@@ -1,11 +1,10 @@
 // Receivers that fail, hang, redirect, reset or are slow; batches; bounds; what the server shows.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, describe, test } from 'node:test';
-import { apiRequest, limit, rawSocket, rawSubscribe, sleep, startServer, until } from './harness.mjs';
+import { apiRequest, limit, ownFolder, rawSocket, rawSubscribe, sleep, startServer, until } from './harness.mjs';
 import { Receiver, app, configWith } from './receiver.mjs';
 
 describe('delivery of webhooks', () => {
@@ -174,7 +173,7 @@ describe('delivery of webhooks', () => {
   });
 
   test('a receiver whose certificate nobody vouches for gets nothing', async () => {
-    const folder = mkdtempSync(path.join(os.tmpdir(), 'carillon-hook-'));
+    const folder = ownFolder('hook');
     cleanups.push(() => rmSync(folder, { recursive: true }));
     const [key, cert] = ['key', 'cert'].map((name) => path.join(folder, name));
     const made = spawnSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', '/CN=localhost',

@@ -335,6 +335,7 @@ TEST(a_file_that_stays_damaged_is_put_aside)
     post_event("a", 1);
     expect(LETTER_STORED, 1);
     unlink("histories.damaged");
+    unlink("histories.damaged-wal");
     end();
 }
 
