@@ -2,7 +2,7 @@
 // be those of the model, and an event must reach exactly who is there.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { apiRequest, channelAuth, forEachWorkers, overHttp, rawSocket, until, userAuth } from './harness.mjs';
+import { apiRequest, channelAuth, forEachWorkers, rawSocket, slowness, until, userAuth } from './harness.mjs';
 
 // Small, seeded, good enough.
 function random(seed) {
@@ -18,7 +18,7 @@ function random(seed) {
 const channels = ['open-a', 'open-b', 'private-a', 'private-b', 'presence-a', 'presence-b', 'cache-a', 'private-encrypted-a'];
 const users = ['u0', 'u1', 'u2', 'u3', 'u4'];
 
-forEachWorkers('churn', { set: { 'app_defaults.subscription_count': true, 'app_defaults.cache_ttl_s': 1, 'limits.rejoin_ms': 2000 } }, (ctx) => {
+forEachWorkers('churn', { set: { 'app_defaults.subscription_count': true, 'app_defaults.cache_ttl_s': 1, 'limits.rejoin_ms': Math.max(1000, 300 * slowness) } }, (ctx) => {
   class Client {
     static async open(pick) {
       const client = new Client();
@@ -120,8 +120,7 @@ forEachWorkers('churn', { set: { 'app_defaults.subscription_count': true, 'app_d
       const pick = random(seed * 7919);
       let clients = [];
       ctx.defer(() => { for (const client of clients) client.socket.destroy(); });
-      const rounds = overHttp ? 3 : 8; // who goes over HTTP is waited for
-      for (let round = 0; round < rounds; round++) {
+      for (let round = 0; round < 8; round++) {
         while (clients.length < 24) clients.push(await Client.open(pick));
         for (let step = 0; step < 6; step++) {
           for (const client of clients) client.act();

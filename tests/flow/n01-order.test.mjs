@@ -2,7 +2,7 @@
 // channel's home live.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { defaultApp, overHttp, rawSocket, rawSubscribe, slowness, until, useServer } from './harness.mjs';
+import { defaultApp, rawSocket, rawSubscribe, slowness, transport, until, useServer } from './harness.mjs';
 import { httpSocket, requestText, signedText } from './http.mjs';
 
 const WORKERS = 4;
@@ -83,7 +83,7 @@ describe('order across workers', () => {
   });
 
   test('one publisher with a new connection for each event, waiting for each 200: everyone sees 1 to N', async (t) => {
-    const n = overHttp ? 1000 : slowness > 1 ? 2000 : 10000; // each is a poll of every subscriber
+    const n = transport === 'xhr_polling' ? 1000 : slowness > 1 ? 2000 : 10000; // each is a poll of every subscriber
     const sockets = await subscribersEverywhere(['serial']);
     const seen = sockets.map(() => 0);
     sockets.forEach((socket, i) => {

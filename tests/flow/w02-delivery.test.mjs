@@ -263,7 +263,7 @@ describe('delivery of webhooks', () => {
     const churn = await occupy(server, 50, 'busy');
     let during = Infinity; // the machine may be busy with something else: the best of three counts
     for (let i = 0; i < 3; i++) during = Math.min(during, await median());
-    assert.ok(during < before * 2 + limit(10), `${before} ms before, ${during} ms while it hangs`);
+    assert.ok(during < before * 2 + limit(2), `${before} ms before, ${during} ms while it hangs`);
     churn.destroy();
     socket.destroy();
     hook.answer = (request, response) => response.end();
