@@ -235,6 +235,31 @@ TEST(one_crowd_with_nothing_else_pending_makes_no_list)
     end(&w);
 }
 
+/* Where the bytes of each socket's last write lay. */
+static int64_t write_noting_where(void *ctx, uint32_t wire, const char *bytes, size_t len)
+{
+    const char **where = ctx;
+    where[wire] = bytes;
+    return (int64_t)len;
+}
+
+TEST(an_event_is_encoded_once_for_all_who_get_the_same_bytes)
+{
+    static struct world w;
+    const char *where[SUBSCRIBERS] = {NULL};
+    start(&w, 1);
+    w.crowds[1].audience = AUDIENCE_LINE;
+    for (unsigned i = 0; i < SUBSCRIBERS; i++)
+        join_or_leave(&w, &w.sockets[i], i % 2);
+    publish(&w, 0, NULL);
+    publish(&w, 1, NULL);
+    fanout_flush(&w.fanout, 0, write_noting_where, where);
+    for (unsigned i = 2; i < SUBSCRIBERS; i++)
+        CHECK(where[i] && where[i] == where[i % 2]);
+    CHECK(where[0] != where[1]);
+    end(&w);
+}
+
 TEST(what_is_pending_beyond_the_hard_limit_is_trouble)
 {
     static struct world w;
@@ -289,6 +314,7 @@ int main(void)
 {
     RUN(any_interleaving_gives_every_subscriber_its_frames_in_order);
     RUN(one_crowd_with_nothing_else_pending_makes_no_list);
+    RUN(an_event_is_encoded_once_for_all_who_get_the_same_bytes);
     RUN(what_is_pending_beyond_the_hard_limit_is_trouble);
     RUN(a_reader_that_moves_is_never_taken_for_stalled);
     return test_end();
