@@ -407,7 +407,7 @@ static void relieve(struct fanout *f)
 }
 
 /* False when it is no longer pending, and has no entry any more. */
-static bool check_one(struct fanout *f, struct slow *slow, uint64_t now_ms)
+static bool check_one(struct fanout *f, struct slow *slow, uint32_t now_ms)
 {
     struct subscriber *s = fanout_at(f, slow->subscriber);
     if (s->nonce != slow->nonce)
@@ -430,7 +430,7 @@ static bool check_one(struct fanout *f, struct slow *slow, uint64_t now_ms)
     return true;
 }
 
-void fanout_check_slow(struct fanout *f, uint64_t now_ms)
+void fanout_check_slow(struct fanout *f, uint32_t now_ms)
 {
     for (uint32_t i = 0; i < f->n_slow;) {
         if (check_one(f, &f->slow[i], now_ms))

@@ -107,8 +107,8 @@ struct fanout_counts {
 
 struct slow {
     uint32_t subscriber, nonce;
-    uint64_t soft_since_ms; // 0 = not over the soft limit
-    uint64_t moved_ms;
+    uint32_t soft_since_ms; // 0 = not over the soft limit
+    uint32_t moved_ms;
 };
 
 struct fanout_event {
@@ -190,8 +190,8 @@ void fanout_writable(struct fanout *f, uint32_t index);
 void fanout_rewind(struct fanout *f, uint32_t index);
 void fanout_flush(struct fanout *f, uint64_t now_us, write_fn write, void *ctx);
 
-/* Looks at the slow ones; about once a second. */
-void fanout_check_slow(struct fanout *f, uint64_t now_ms);
+/* Looks at the slow ones; about once a second.  now_ms may wrap. */
+void fanout_check_slow(struct fanout *f, uint32_t now_ms);
 
 /* Upper bounds of the latency buckets in microseconds; the last bucket has none. */
 extern const uint32_t fanout_latency_us[LATENCY_BUCKETS - 1];

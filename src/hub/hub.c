@@ -504,9 +504,9 @@ uint64_t hub_next_due_us(const struct hub *h)
     return h->due.n || h->caches.n || h->histories.n || h->watched.n ? h->now_us + 1000000 : 0;
 }
 
-void hub_check_slow(struct hub *h)
+void hub_check_slow(struct hub *h, uint32_t now_ms)
 {
-    fanout_check_slow(&h->fanout, h->now_us / 1000);
+    fanout_check_slow(&h->fanout, now_ms);
 }
 
 void hub_trim(struct hub *h)

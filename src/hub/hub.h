@@ -314,8 +314,8 @@ bool hub_is_unsettled(const struct hub *h); // joins have come since
 /* Timers; when hub_next_due (0 = never) has come. */
 void hub_tick(struct hub *h);
 uint64_t hub_next_due_us(const struct hub *h);
-void hub_check_slow(struct hub *h); // about once a second
-void hub_trim(struct hub *h);       // gives memory back, unless the flush has something to do
+void hub_check_slow(struct hub *h, uint32_t now_ms); // about once a second; it may wrap
+void hub_trim(struct hub *h); // gives memory back, unless the flush has something to do
 
 /* Much has been published: flush before reading on. */
 bool hub_is_pressed(const struct hub *h);

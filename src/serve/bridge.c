@@ -394,7 +394,7 @@ static struct bridge_socket *new_socket(struct serve *s, const struct arrival *a
     socket->client_id = name_client(a);
     caller_copy(&socket->caller, &a->caller);
     socket->opened_wall_ms = clock_wall_ms();
-    socket->said_ms = socket->pinged_ms = s->now_ms;
+    socket->said_ms = socket->pinged_ms = s->client_ms;
     return socket;
 }
 
@@ -595,11 +595,11 @@ bool bridge_request(struct serve *s, struct conn *c, const struct http_head *hea
 static bool is_stale(const struct serve *s, const struct bridge_socket *socket)
 {
     const struct bridge *b = bridge_need(s);
-    uint32_t silent_s = (s->now_ms - socket->said_ms) / 1000;
+    uint32_t silent_s = (s->client_ms - socket->said_ms) / 1000;
     if (socket->endpoint == BRIDGE_ROBLOX)
         return silent_s >= ROBLOX_STALE_S;
     /* Who pings is held to it; of others the network's own pings know. */
-    if (socket->has_pinged && (s->now_ms - socket->pinged_ms) / 1000 >= b->stale_s)
+    if (socket->has_pinged && (s->client_ms - socket->pinged_ms) / 1000 >= b->stale_s)
         return true;
     return socket->caller.is_known && socket->endpoint <= BRIDGE_CLIENT && silent_s >= b->idle_s;
 }

@@ -35,7 +35,7 @@ static void say_pong(struct serve *s, struct session *session)
     struct buf out = {0};
     char now[25];
     socket->has_pinged = true;
-    socket->pinged_ms = s->now_ms;
+    socket->pinged_ms = s->client_ms;
     socket->pinged_wall_ms = clock_wall_ms();
     clock_format(socket->pinged_wall_ms, now);
     bridge_begin(&out, "pong");
@@ -754,7 +754,7 @@ void bridge_message(struct serve *s, struct session *session, struct span text)
     struct bridge_socket *socket = session->bridge;
     struct legacy_message m;
     serve_count(s, COUNTER_LEGACY_IN, 1);
-    socket->said_ms = s->now_ms;
+    socket->said_ms = s->client_ms;
     socket->n_messages++;
     if (!bridge_config(s))
         return; // a reload has just switched it off: the next sweep ends it

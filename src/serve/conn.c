@@ -47,8 +47,7 @@ static struct conn *new_conn(struct serve *s)
     *c = (struct conn){.index = index,
         .session = SLAB_NONE,
         .stamp = ++stamp,
-        .since_ms = s->now_ms,
-        .heard_ms = s->now_ms,
+        .since_ms = s->client_ms,
         .state = CONN_HEAD,
         .stream.fd = -1};
     list_append(&s->lists[CONN_HEAD], &c->node);
@@ -166,7 +165,7 @@ static void end_output(struct serve *s, struct conn *c)
         return;
     }
     stream_finish(&c->stream);
-    c->since_ms = s->now_ms;
+    c->since_ms = s->client_ms;
 }
 
 void conn_finish(struct serve *s, struct conn *c)
@@ -176,7 +175,7 @@ void conn_finish(struct serve *s, struct conn *c)
     conn_become(s, c, CONN_CLOSING);
     if (c->flags & CONN_FALLBACK)
         fallback_lost(s, c);
-    c->since_ms = s->now_ms;
+    c->since_ms = s->client_ms;
     ws_reader_fini(&c->ws);
     drop_intake(c);
     conn_touch(s, c);
@@ -241,7 +240,7 @@ void conn_flush(struct serve *s, struct conn *c)
         serve_count(s, COUNTER_BYTES_OUT_HTTP, (uint64_t)n);
         outbox_advance(&s->outboxes, &c->out, (uint32_t)n);
         if (n)
-            c->since_ms = s->now_ms;
+            c->since_ms = s->client_ms;
         if ((size_t)n < next.len) {
             c->flags |= CONN_PENDING;
             outbox_settle(&s->outboxes, &c->out);
@@ -325,14 +324,14 @@ static void begin_body(
     in->chunked = (struct http_chunked){0};
     in->body_limit = route_body_limit(s, head);
     buf_add_span(&in->head, head_bytes);
-    c->since_ms = s->now_ms;
+    c->since_ms = s->client_ms;
     if (head->expects_continue)
         conn_send(s, c, span_str("HTTP/1.1 100 Continue\r\n\r\n"));
 }
 
 static void end_request(struct serve *s, struct conn *c)
 {
-    c->since_ms = s->now_ms;
+    c->since_ms = s->client_ms;
     c->flags &= (uint16_t) ~(CONN_BEGUN);
 }
 
@@ -437,7 +436,7 @@ static struct span feed_http(struct serve *s, struct conn *c, struct span input)
         return feed_body(s, c, input);
     if (!(c->flags & CONN_BEGUN)) {
         c->flags |= CONN_BEGUN;
-        c->since_ms = s->now_ms;
+        c->since_ms = s->client_ms;
     }
     enum http_result result = http_head(input, &limits, &scanned, &head, &used, &status);
     if (c->in)
@@ -591,7 +590,6 @@ static bool read_once(struct serve *s, struct conn *c)
     int64_t n = stream_read(&c->stream, s->input + kept, CONN_READ_BYTES);
     if (n > 0) {
         serve_count(s, COUNTER_BYTES_IN, (uint64_t)n);
-        c->heard_ms = s->now_ms;
         if (c->session != SLAB_NONE)
             session_heard(s, session_at(s, c->session));
     }
@@ -675,7 +673,7 @@ static void sweep_head(struct serve *s, struct conn *c, uint32_t waited)
 {
     const struct config_limits *limits = &s->config->limits;
     if (c->out.bytes) {
-        if (s->now_ms - c->since_ms >= limits->outbox_stall_ms)
+        if (s->client_ms - c->since_ms >= limits->outbox_stall_ms)
             conn_kill(s, c);
     } else if (c->in && c->in->in_body) {
         if (waited >= limits->body_ms)
@@ -690,7 +688,7 @@ static void sweep_head(struct serve *s, struct conn *c, uint32_t waited)
 
 void conn_sweep(struct serve *s, struct conn *c)
 {
-    uint32_t waited = s->now_ms - c->since_ms;
+    uint32_t waited = s->client_ms - c->since_ms;
     switch ((enum conn_state)c->state) {
     case CONN_HEAD:
         sweep_head(s, c, waited);
@@ -722,9 +720,9 @@ struct moved_conn {
     struct mail mail;
     struct stream stream;
     struct ip *ip;
-    struct buf parked; // input that was read
-    struct buf out;    // output that was not written
-    uint32_t since_ms, heard_ms;
+    struct buf parked;  // input that was read
+    struct buf out;     // output that was not written
+    uint32_t waited_ms; // the two workers' clocks differ
     uint16_t flags;
 };
 
@@ -736,8 +734,7 @@ void conn_move(struct serve *s, struct conn *c, unsigned worker)
     m->stream = c->stream;
     m->ip = c->ip;
     c->ip = NULL;
-    m->since_ms = c->since_ms;
-    m->heard_ms = c->heard_ms;
+    m->waited_ms = s->client_ms - c->since_ms;
     m->flags = c->flags & (CONN_TLS | CONN_HANGUP);
     if (c->in) {
         m->parked = c->in->parked;
@@ -761,8 +758,7 @@ void conn_receive(struct serve *s, struct mail *letter)
     struct conn *c = new_conn(s);
     c->stream = m->stream;
     c->ip = m->ip;
-    c->since_ms = m->since_ms;
-    c->heard_ms = m->heard_ms;
+    c->since_ms = s->client_ms - m->waited_ms;
     c->flags = m->flags | CONN_UNREAD;
     if (m->out.len)
         conn_send(s, c, buf_span(&m->out));

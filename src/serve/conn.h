@@ -55,7 +55,6 @@ struct conn {
     uint32_t stamp;    // tells this conn from the slot's next one, in the loop's tokens
     uint32_t serial;   // of the request
     uint32_t since_ms; // when the present wait began: for a head, a body, the next request, an end
-    uint32_t heard_ms; // last input
     uint16_t flags;
     uint8_t state;
     struct ws_reader ws;

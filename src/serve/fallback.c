@@ -43,9 +43,9 @@ struct fallback *fallback_new(struct serve *s, enum fallback_kind kind, struct s
         .session = SLAB_NONE,
         .kind = (uint8_t)kind,
         .state = FALLBACK_NEW,
-        .since_ms = s->now_ms,
+        .since_ms = s->client_ms,
         .beat_ms = s->now_ms,
-        .new_ms = s->now_ms};
+        .new_ms = s->client_ms};
     if (name.len) {
         f->name = mem_dup(name.p, name.len);
         f->name_len = (uint32_t)name.len;
@@ -103,7 +103,7 @@ static void detach(struct serve *s, struct fallback *f, struct conn *c)
     f->conn = SLAB_NONE;
     counter_add(&s->stats.detached, 1);
     f->receiver &= RECEIVER_LISTED;
-    f->since_ms = s->now_ms;
+    f->since_ms = s->client_ms;
     if (f->session != SLAB_NONE && !chunk_is_between(&f->walk))
         hub_rewind(s->hub, f->session);
     f->walk = (struct chunk_walk){0};
@@ -303,7 +303,7 @@ static void advance(struct serve *s, struct fallback *f, struct span sent)
     if (!chunk_is_between(&f->walk) || f->chars <= limit_of(f))
         return;
     f->receiver |= RECEIVER_PAUSED;
-    f->since_ms = s->now_ms;
+    f->since_ms = s->client_ms;
     if (f->kind == FALLBACK_SOCKJS)
         list_for_answer(s, f);
 }
@@ -514,7 +514,7 @@ static void keep_end(struct serve *s, struct fallback *f, const struct fallback_
     add_bodies(&f->walk, buf_span(&words), &f->body);
     buf_fini(&words);
     f->state = FALLBACK_ENDED;
-    f->since_ms = s->now_ms;
+    f->since_ms = s->client_ms;
 }
 
 void fallback_end(struct serve *s, struct fallback *f, const struct fallback_end *end)
@@ -567,8 +567,8 @@ static void sweep_pause(struct serve *s, struct fallback *f)
     struct conn *c = receiver_of(s, f);
     (void)ioctl(c->stream.fd, SIOCOUTQ, &unsent);
     if (unsent)
-        f->since_ms = s->now_ms;
-    if (s->now_ms - f->since_ms < ROTATE_MS)
+        f->since_ms = s->client_ms;
+    if (s->client_ms - f->since_ms < ROTATE_MS)
         return;
     f->receiver &= (uint8_t)~RECEIVER_PAUSED;
     f->receiver |= RECEIVER_STAYS;
@@ -584,7 +584,7 @@ static bool is_expired(const struct fallback *f)
 void fallback_sweep(struct serve *s, struct fallback *f)
 {
     const struct config_limits *limits = &s->config->limits;
-    if (f->conn == SLAB_NONE && s->now_ms - f->since_ms >= limits->rejoin_ms) {
+    if (f->conn == SLAB_NONE && s->client_ms - f->since_ms >= limits->rejoin_ms) {
         serve_count(s, COUNTER_ORPHANS, 1);
         if (f->session != SLAB_NONE)
             session_close(s, session_at(s, f->session), CLOSE_PEER_GONE, 0);

@@ -141,7 +141,7 @@ static void wait_for_others(struct serve *s, struct fallback *f, struct span bod
 {
     struct post *p = keep(f, body, n, 0);
     struct post **at = &f->early;
-    p->due_ms = s->now_ms + EARLY_MS;
+    p->due_ms = s->client_ms + EARLY_MS;
     serve_count(s, COUNTER_HELD_SENDS, 1);
     if (!f->early)
         list_early(s, f);
@@ -176,7 +176,7 @@ void fallback_saw(struct serve *s, struct fallback *f, uint64_t n)
 
 static void sweep_one(struct serve *s, struct fallback *f)
 {
-    while (is_alive(f) && f->early && (int32_t)(s->now_ms - f->early->due_ms) >= 0) {
+    while (is_alive(f) && f->early && (int32_t)(s->client_ms - f->early->due_ms) >= 0) {
         take_early(s, f);
         take_due(s, f);
     }

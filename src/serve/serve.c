@@ -24,10 +24,11 @@ enum {
     TOKEN_LISTENER, // and the next one: the TLS listener
     ACCEPTS_PER_TURN = 256,
     SWEEP_MS = 1000 / SWEEP_PHASES,
-    STEP_MS = 5,           // while something has to happen soon
-    DRAIN_RATE = 1000,     // sessions sent away per second when the window is long enough
-    DRAIN_GRACE_MS = 1000, // for the ends of connections after the last was sent away
-    TRIM_CROWD = 1000      // connections fewer than at the peak: give memory back
+    STEP_MS = 5,            // while something has to happen soon
+    LATE_MS = 2 * SWEEP_MS, // a worker whose turn was longer is late
+    DRAIN_RATE = 1000,      // sessions sent away per second when the window is long enough
+    DRAIN_GRACE_MS = 1000,  // for the ends of connections after the last was sent away
+    TRIM_CROWD = 1000       // connections fewer than at the peak: give memory back
 };
 
 static bool post_to_store(void *ctx, struct mail *letter)
@@ -51,10 +52,23 @@ static struct fanout_limits fanout_limits_of(const struct config *config)
         .total_bytes = config->limits.outbox_total_bytes};
 }
 
+/* What clients sent in time and a late worker has not yet read must not count as missing: of a
+ * turn that took longer than LATE_MS only so much passes for them. */
+static void pass_for_clients(struct serve *s, uint32_t ms)
+{
+    if (ms > LATE_MS) {
+        serve_count(s, COUNTER_LATE, ms - LATE_MS);
+        ms = LATE_MS;
+    }
+    s->client_ms += ms;
+}
+
 static void update_time(struct serve *s)
 {
+    uint32_t was_ms = s->now_ms;
     s->now_us = clock_us();
     s->now_ms = (uint32_t)(s->now_us / 1000);
+    pass_for_clients(s, s->now_ms - was_ms);
     hub_now(s->hub, s->now_us, clock_wall_ms());
 }
 
@@ -101,6 +115,7 @@ struct serve *serve_new(const struct serve_setup *setup)
     s->hub = hub_new(&hub);
     hub_use_apps(s->hub, s->config->apps, s->config->n_apps);
     hub_use_history(s->hub, s->config->limits.history_bytes / s->house->n_workers);
+    s->now_ms = (uint32_t)(clock_us() / 1000); // nothing has been missed before the start
     update_time(s);
     jobs_use_config(s);
     s->swept_ms = s->now_ms;
@@ -351,7 +366,8 @@ static void sweep(struct serve *s)
     if (s->sweep_phase)
         return;
     hub_tick(s->hub);
-    hub_check_slow(s->hub); // forgets sessions that have gone, so it comes before the trim
+    hub_check_slow(
+        s->hub, s->client_ms); // forgets sessions that have gone, so it comes before the trim
     give_back(s);
 }
 

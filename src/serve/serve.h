@@ -159,6 +159,8 @@ struct serve {
     struct serve_stats stats;
     uint64_t now_us;
     uint32_t now_ms; // of the monotonic clock; wraps, so compare differences only
+    /* By which clients are held to their time limits: it stands still while the worker is late. */
+    uint32_t client_ms;
     int listeners[2];
     bool is_accept_paused;
     bool is_rung;              // the mailbox's bell was heard in this turn

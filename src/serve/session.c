@@ -84,7 +84,7 @@ bool session_is_waiting(const struct serve *s, const struct session *session)
 
 void session_heard(struct serve *s, struct session *session)
 {
-    session->heard_ms = s->now_ms;
+    session->heard_ms = s->client_ms;
     session->flags &= (uint8_t)~SESSION_PINGED;
 }
 
@@ -135,8 +135,8 @@ struct session *session_open(struct serve *s, const struct session_opts *opts, s
         .at = opts->at,
         .nonce = nonce,
         .app = opts->app,
-        .opened_ms = s->now_ms,
-        .heard_ms = s->now_ms,
+        .opened_ms = s->client_ms,
+        .heard_ms = s->client_ms,
         .state = SESSION_OPENING,
         .flags = (opts->is_tls ? SESSION_TLS : 0) | (opts->is_fallback ? SESSION_FALLBACK : 0),
         .protocol = opts->protocol,
@@ -271,18 +271,18 @@ void session_check_silence(struct serve *s, struct session *session)
     const struct config_limits *limits = &s->config->limits;
     if (session->flags & SESSION_FALLBACK) {
         if (fallback_proves_life(fallback_at(s, session->at)) &&
-            s->now_ms - session->heard_ms >= limits->idle_ms + limits->pong_ms)
+            s->client_ms - session->heard_ms >= limits->idle_ms + limits->pong_ms)
             session_close(s, session, CLOSE_PONG_TIMEOUT, 0);
         return;
     }
     if (session->flags & SESSION_PINGED) {
-        if (s->now_ms - session->pinged_ms >= limits->pong_ms)
+        if (s->client_ms - session->pinged_ms >= limits->pong_ms)
             session_close(s, session, CLOSE_PONG_TIMEOUT, 0);
-    } else if (s->now_ms - session->heard_ms >= limits->idle_ms) {
+    } else if (s->client_ms - session->heard_ms >= limits->idle_ms) {
         /* A control frame: every client's network stack answers it (1.5). */
         char frame[WS_HEAD_MAX];
         session->flags |= SESSION_PINGED;
-        session->pinged_ms = s->now_ms;
+        session->pinged_ms = s->client_ms;
         hub_send_raw(s->hub, session->index, span_of(frame, ws_head(frame, WS_PING, 0)));
         serve_count(s, COUNTER_PINGS, 1);
     }
@@ -296,7 +296,7 @@ void session_sweep(struct serve *s, struct session *session)
     else if (!app->enabled)
         session_close(s, session, CLOSE_APP_DISABLED, 0);
     else if (app->auth_required && !hub_is_authorised(s->hub, session->index) &&
-             s->now_ms - session->opened_ms >= app->auth_timeout_s * 1000)
+             s->client_ms - session->opened_ms >= app->auth_timeout_s * 1000)
         session_close(s, session, CLOSE_UNAUTHORIZED, 0);
     else if (session->transport == TRANSPORT_LEGACY)
         bridge_sweep(s, session);

@@ -65,7 +65,7 @@ void sockjs_close(struct serve *s, struct fallback *f, enum close_reason why)
 /* A client names its app at once; one that does not would stay for as long as its socket. */
 void sockjs_sweep(struct serve *s, struct fallback *f)
 {
-    if (s->now_ms - f->new_ms >= s->config->limits.head_ms)
+    if (s->client_ms - f->new_ms >= s->config->limits.head_ms)
         sockjs_close(s, f, CLOSE_UNNAMED);
 }
 

@@ -6,7 +6,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { apiRequest, channelAuth, connected, forEachWorkers, limit, once, ownFolder, pusherClient, rawSubscribe, signedQuery, sleep, startServer, subscribed, until, userAuth, useServer } from './harness.mjs';
-import { eventText, expectRise, lineOf, PREAMBLE, publish, quick, QUERY, readLines, SCRIPT, Session, sessions, Stream, subscribeText, succeeded } from './fallback.mjs';
+import { eventText, expectRise, lineOf, openStream, PREAMBLE, publish, quick, QUERY, readLines, SCRIPT, Session, sessions, Stream, subscribeText, succeeded } from './fallback.mjs';
 import { exchange, httpSocket, requestText } from './http.mjs';
 
 const named = (name) => ({ id: name, key: `${name}-key`, secret: `${name}-secret` });
@@ -122,6 +122,26 @@ forEachWorkers('the life of a session', { set: quick }, (ctx) => {
       await until(() => answer.ended || answer.closed, 'the end of the answer');
       assert.equal(answer.body.replace(PREAMBLE, ''), `${lineOf(eventText('halves', verb))}\n`);
     }
+  });
+
+  test('what a server misses while it stands still is not held against its clients', async () => {
+    const crowd = [];
+    for (let i = 0; i < 20; i++) {
+      const session = new Session(ctx);
+      await session.openPoll();
+      crowd.push(session);
+    }
+    const before = await ctx.server.metrics();
+    await ctx.server.freeze();
+    const polls = crowd.map((session) => openStream(ctx.server, 'POST', session.target('xhr')));
+    await sleep(quick['limits.rejoin_ms'] * 3);
+    ctx.server.thaw();
+    for (const session of crowd) assert.equal((await session.send(['{"event":"pusher:ping"}'])).status, 204, 'it is still there');
+    for (const poll of await Promise.all(polls)) await poll.expectLine(lineOf('{"event":"pusher:pong","data":"{}"}'));
+    const now = await ctx.server.metrics();
+    const rise = (name) => now.sum(name) - before.sum(name);
+    assert.equal(rise('carillon_orphaned_sessions_total'), 0);
+    assert.ok(rise('carillon_late_milliseconds_total') >= quick['limits.rejoin_ms'], 'the operator sees it');
   });
 
   test('a poll that is aborted leaves as well', async () => {

@@ -287,7 +287,7 @@ TEST(a_reader_that_moves_is_never_taken_for_stalled)
     join_or_leave(&w, &w.sockets[0], 0);
     fanout_flush(&w.fanout, 0, write_socket, &w);
     struct subscriber *s = fanout_at(&w.fanout, w.sockets[0].index);
-    for (uint64_t now_ms = 1000; now_ms < 20000; now_ms += 1000) {
+    for (uint32_t now_ms = 1000; now_ms < 20000; now_ms += 1000) {
         for (int i = 0; i < 3; i++) {
             w.sockets[0].is_narrow = true;
             publish(&w, 0, NULL);

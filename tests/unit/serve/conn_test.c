@@ -292,6 +292,31 @@ TEST(a_body_that_does_not_end_is_told_so)
     end();
 }
 
+/* As after a machine that stood still: there may be more to read than one turn reads. */
+TEST(what_a_late_worker_misses_is_not_held_against_the_client)
+{
+    struct peer p;
+    START(.sets = {clocks[0], clocks[1], clocks[2]});
+    struct serve *s = served.workers[0];
+    peer_open(&p, 0);
+    say(&p, "GET /he");
+    turn();
+    for (uint64_t late = 0, i = 0; i < 10; i++) {
+        uint32_t before = s->client_ms;
+        s->now_ms -= 60000; // the last turn began a minute ago
+        serve_wait(s);
+        serve_timers(s);
+        CHECK_EQ(s->client_ms - before, 250);
+        CHECK(counted(COUNTER_LATE) - late >= 60000 - 250);
+        late = counted(COUNTER_LATE);
+    }
+    say(&p, "alth HTTP/1.1\r\nHost: h\r\n\r\n");
+    turn();
+    CHECK(gets(&p, "ok\n"));
+    peer_close(&p);
+    end();
+}
+
 TEST(between_two_requests_it_is_kept_for_longer)
 {
     struct peer p;
@@ -507,6 +532,7 @@ int main(void)
     RUN(who_says_nothing_is_dropped_without_a_word);
     RUN(a_head_that_does_not_end_is_told_so);
     RUN(a_body_that_does_not_end_is_told_so);
+    RUN(what_a_late_worker_misses_is_not_held_against_the_client);
     RUN(between_two_requests_it_is_kept_for_longer);
     RUN(an_end_that_the_peer_does_not_take_is_not_waited_for_long);
     RUN(an_upgrade_makes_a_session_and_frames_are_messages);

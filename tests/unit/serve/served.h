@@ -105,6 +105,7 @@ static inline void pass_ms(uint32_t ms)
         struct serve *s = served.workers[i];
         s->now_us += (uint64_t)ms * 1000;
         s->now_ms += ms;
+        s->client_ms += ms;
         hub_now(s->hub, s->now_us, 0);
         for (int phase = 0; phase < SWEEP_PHASES; phase++) {
             s->swept_ms = s->now_ms - 1000;

@@ -281,18 +281,18 @@ TEST(silence_is_asked_about_and_then_ended)
 {
     start();
     struct session *session = open_session(0);
-    serve->now_ms += 1001;
+    serve->client_ms += 1001;
     session_sweep(serve, session);
     beat();
     CHECK(has(0, "\x89")); // a PING control frame
-    serve->now_ms += 500;
+    serve->client_ms += 500;
     session_heard(serve, session);
-    serve->now_ms += 600;
+    serve->client_ms += 600;
     session_sweep(serve, session);
     CHECK_EQ(session->state, SESSION_OPEN);
-    serve->now_ms += 1001;
+    serve->client_ms += 1001;
     session_sweep(serve, session);
-    serve->now_ms += 1001;
+    serve->client_ms += 1001;
     session_sweep(serve, session);
     CHECK_EQ(counter_get(&serve->stats.closes[CLOSE_PONG_TIMEOUT]), 1);
     end();
