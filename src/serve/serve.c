@@ -366,8 +366,8 @@ static void sweep(struct serve *s)
     if (s->sweep_phase)
         return;
     hub_tick(s->hub);
-    hub_check_slow(
-        s->hub, s->client_ms); // forgets sessions that have gone, so it comes before the trim
+    /* It forgets sessions that have gone, so it comes before the trim. */
+    hub_check_slow(s->hub, s->client_ms);
     give_back(s);
 }
 

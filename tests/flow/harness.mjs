@@ -44,9 +44,19 @@ globalThis.setTimeout = (fn, ms, ...rest) => {
   return ms >= 30000 ? timer.unref() : timer;
 };
 
+// Who finds all that it waits for at once, again and again, would keep the clients in this process
+// from answering the server.
+let turnedAt = Date.now();
+async function letOthersRun() {
+  if (Date.now() - turnedAt < 20) return;
+  await new Promise((resolve) => { setImmediate(resolve); });
+  turnedAt = Date.now();
+}
+
 // Waits until fn answers something true, and returns that.
 export async function until(fn, what, ms = 12000) {
   const end = Date.now() + patience(ms);
+  await letOthersRun();
   for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
     const value = await fn();
     if (value) return value;
