@@ -78,7 +78,7 @@ forEachWorkers('ping and pong', {}, (ctx) => {
 });
 
 // Short times, so that silence is cheap.
-const quick = { set: { 'limits.idle_ms': 300, 'limits.pong_ms': 400 } };
+const quick = { set: { 'limits.idle_ms': limit(300), 'limits.pong_ms': limit(400) } };
 
 forEachWorkers('silence', quick, (ctx) => {
   async function countPings(socket, n) {

@@ -1,7 +1,7 @@
 // subscription_count: to whom, when, and not too often.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { apiRequest, forEachWorkers, once, rawSubscribe, subscribed, until } from './harness.mjs';
+import { apiRequest, forEachWorkers, limit, once, rawSubscribe, subscribed, until } from './harness.mjs';
 
 const counted = (channel, n) => ({ event: 'pusher_internal:subscription_count', channel, data: `{"subscription_count":${n}}` });
 
@@ -77,7 +77,7 @@ forEachWorkers('subscription_count', { set: { 'app_defaults.subscription_count':
 });
 
 // So many that one of them may be late with its next poll.
-forEachWorkers('subscription_count of a crowd', { set: { 'app_defaults.subscription_count': true, 'limits.rejoin_ms': 5000 } }, (ctx) => {
+forEachWorkers('subscription_count of a crowd', { set: { 'app_defaults.subscription_count': true, 'limits.rejoin_ms': Math.max(5000, limit(2500)) } }, (ctx) => {
   test('above 100 subscribers a count comes at most every five seconds', async () => {
     const sockets = [];
     for (let i = 0; i < 130; i++) sockets.push(await ctx.raw());

@@ -178,7 +178,7 @@ describe('streaming: heartbeats', () => {
 });
 
 describe('streaming: a silent client', () => {
-  const ctx = useServer({ set: { ...quick, 'limits.heartbeat_ms': 200, 'limits.idle_ms': 800, 'limits.pong_ms': 400 } });
+  const ctx = useServer({ set: { ...quick, 'limits.heartbeat_ms': 200, 'limits.idle_ms': limit(800), 'limits.pong_ms': limit(400) } });
 
   test('one that never answers h is closed with 4201', async () => {
     const stream = await new Session(ctx).openStream();
@@ -192,7 +192,7 @@ describe('streaming: a silent client', () => {
     const session = new Session(ctx);
     const stream = await session.openStream();
     const from = performance.now();
-    for (let beats = 0; beats < 3 || performance.now() - from < 2500;) {
+    for (let beats = 0; beats < 3 || performance.now() - from < limit(2500);) {
       const line = await stream.line();
       if (line !== 'h') { assert.equal(line, 'a[]'); continue; }
       beats++;
@@ -211,7 +211,7 @@ describe('streaming with pusher-js', () => {
   };
 
   test('its ping is a [], which any line answers', async () => {
-    const pusher = client({ activityTimeout: 300, pongTimeout: 1500 });
+    const pusher = client({ activityTimeout: 300, pongTimeout: limit(1500) });
     await connected(pusher);
     const id = pusher.connection.socket_id;
     const before = (await ctx.server.metrics()).sum('carillon_http_requests_total', { status: 204 });

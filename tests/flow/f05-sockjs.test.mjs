@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { before, describe, test } from 'node:test';
 import SockJS from 'sockjs-client';
-import { apiRequest, channelAuth, forEachWorkers, rawSubscribe, until, userAuth, useServer } from './harness.mjs';
+import { apiRequest, channelAuth, forEachWorkers, limit, rawSubscribe, until, userAuth, useServer } from './harness.mjs';
 import { eventText, expectRise, lineOf, publish, quick, readLines, Session, sessions, subscribeText, succeeded } from './fallback.mjs';
 import { exchange, requestText } from './http.mjs';
 
@@ -92,7 +92,7 @@ forEachWorkers('sockjs-client', { set: quick }, (ctx) => {
 });
 
 describe('SockJS, as bytes', () => {
-  const ctx = useServer({ workers: 2, set: { ...quick, 'limits.heartbeat_ms': 500, 'limits.idle_ms': 700, 'limits.pong_ms': 300 } });
+  const ctx = useServer({ workers: 2, set: { ...quick, 'limits.heartbeat_ms': 500, 'limits.idle_ms': limit(700), 'limits.pong_ms': limit(300) } });
   const session = () => new Session(ctx, { prefix: '/pusher', key: null });
   const origin = 'https://page.example';
 
@@ -247,7 +247,7 @@ describe('SockJS, as bytes', () => {
 });
 
 describe('SockJS: an app that is never named', () => {
-  const ctx = useServer({ workers: 2, set: { ...quick, 'limits.head_ms': 500 } });
+  const ctx = useServer({ workers: 2, set: { ...quick, 'limits.head_ms': limit(500) } });
 
   for (const transport of transports)
     test(`${transport}: the client is told so, and nothing is left`, async () => {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import net from 'node:net';
 import { describe, test } from 'node:test';
-import { apiRequest, rawSocket, rawSubscribe, slowness, startServer, until, useServer } from './harness.mjs';
+import { apiRequest, limit, rawSocket, rawSubscribe, slowness, startServer, until, useServer } from './harness.mjs';
 import { eventText, expectRise, openStream, publish, quick, QUERY, readLines, Session, sessions, subscribeText, succeeded } from './fallback.mjs';
 import { expectServes, httpSocket, isSanitized, requestText, residentBytes, signedText } from './http.mjs';
 
@@ -195,7 +195,7 @@ describe('receivers', () => {
 
 describe('receivers that do not read', () => {
   test('a stream that is never read is closed, its memory bounded; a healthy one misses nothing', async (t) => {
-    const server = await startServer({ workers: 2, set: { ...quick, 'limits.outbox_bytes': 262144, 'limits.outbox_soft_bytes': 131072, 'limits.outbox_soft_ms': 1000, 'limits.outbox_stall_ms': 2000 } });
+    const server = await startServer({ workers: 2, set: { ...quick, 'limits.outbox_bytes': 262144, 'limits.outbox_soft_bytes': 131072, 'limits.outbox_soft_ms': limit(1000), 'limits.outbox_stall_ms': limit(2000) } });
     await closing(server, async () => {
       const cleanups = [];
       const ctx = { server, defer: (fn) => cleanups.push(fn) };
@@ -241,7 +241,7 @@ describe('receivers that do not read', () => {
   });
 
   test('a session between two polls keeps outbox_bytes at most, and is told why it was closed', async () => {
-    const server = await startServer({ set: { 'limits.outbox_bytes': 65536, 'limits.rejoin_ms': 5000 } });
+    const server = await startServer({ set: { 'limits.outbox_bytes': 65536, 'limits.rejoin_ms': limit(5000) } });
     await closing(server, async () => {
       const session = new Session({ server, defer: () => {} });
       await session.openPoll();

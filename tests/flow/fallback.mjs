@@ -206,6 +206,10 @@ export async function expectRise(server, metric, by, fn, labels) {
   return value;
 }
 
+// Waits until all sessions over HTTP are being received but so many.
+export const detached = (server, n) => until(
+  async () => (await server.metrics()).sum('carillon_detached_sessions') === n, `all but ${n} to be received`);
+
 // The worker's clock ticks now and then: how long a wait of ms may take.
 export const atMost = (ms) => limit(ms + 1500);
 

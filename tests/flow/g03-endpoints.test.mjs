@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { call, gatewayConfig, guideApp, guideClient, join, mint, startGuide, users } from './gateway.mjs';
-import { apiClient, connected, expectIdle, until } from './harness.mjs';
+import { apiClient, connected, expectIdle, limit, until } from './harness.mjs';
 import { httpSocket } from './http.mjs';
 
 const { student, teacher, admin } = users;
@@ -93,7 +93,7 @@ for (const workers of [1, 4])
       assert.equal(data.active_connections, metrics.sum('carillon_sessions'));
       assert.equal(data.active_users, metrics.sum('carillon_active_users'));
       const times = (await heard(client, 'analytics_update', 3, 9000)).map(([, , { timestamp }]) => Date.parse(timestamp));
-      assert.ok(times[2] - times[0] >= 4900 && times[2] - times[0] < 8000, `${times[2] - times[0]} ms`);
+      assert.ok(times[2] - times[0] >= 4900 && times[2] - times[0] < limit(8000), `${times[2] - times[0]} ms`);
     });
 
     test('a Roblox step is acknowledged, completed, and told to those who watch', async () => {
@@ -440,7 +440,7 @@ describe('what a configuration may change', () => {
     await until(() => Date.now() - from > 1200, 'four times the cadence');
     assert.equal(await accepted(), before);
     await join(client, 'presence-n');
-    await until(async () => (await accepted()) === before + 1, 'one more');
+    await until(async () => (await accepted()) > before, 'one more');
     client.disconnect();
     await server.stop();
   });

@@ -11,7 +11,7 @@ const { student, teacher } = users;
 const SECRET = 'upstream-secret';
 
 // The backend, and a server that asks it at /sync, /async and /own (with a body of its own).
-async function start({ more = '', workers = 2, timeout = 800 } = {}) {
+async function start({ more = '', workers = 2, timeout = limit(800) } = {}) {
   const backend = await new Receiver().listen();
   const server = await startGuide({ workers, config: gatewayConfig(`  channels:
     - {channel: "private-user-{user.id}", join: user, publish: user}
@@ -310,7 +310,7 @@ describe('an upstream that keeps failing', () => {
 
 describe('while an upstream is asked', () => {
   test('a reload changes nothing for the request; the next has the new configuration', async () => {
-    const { backend, server, stop } = await start({ timeout: 5000 });
+    const { backend, server, stop } = await start({ timeout: limit(5000) });
     let release;
     backend.answer = (request, response) => { release = () => json({ value: 'late' })(request, response); };
     const first = call(server, student, 'POST', '/sync', {});
@@ -323,7 +323,7 @@ describe('while an upstream is asked', () => {
   });
 
   test('a stop waits for the answer', async () => {
-    const { backend, server } = await start({ timeout: 5000 });
+    const { backend, server } = await start({ timeout: limit(5000) });
     let release;
     backend.answer = (request, response) => { release = () => json({ value: 'last' })(request, response); };
     const first = call(server, teacher, 'POST', '/sync', {});

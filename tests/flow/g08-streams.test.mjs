@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { EventSource } from 'eventsource';
 import { call, gatewayConfig, guideApp, guideClient, join, mint, startGuide, users } from './gateway.mjs';
-import { apiClient, connected, expectIdle, until } from './harness.mjs';
+import { apiClient, connected, expectIdle, limit, until } from './harness.mjs';
 
 const { student, teacher } = users;
 
@@ -11,7 +11,7 @@ for (const workers of [1, 4])
   describe(`private event streams (${workers} workers)`, () => {
     let server;
     const open = [];
-    before(async () => { server = await startGuide({ workers, set: { 'limits.rejoin_ms': 300 } }); });
+    before(async () => { server = await startGuide({ workers, set: { 'limits.rejoin_ms': limit(300) } }); });
     after(async () => {
       for (const each of open) each.close();
       await expectIdle(server);

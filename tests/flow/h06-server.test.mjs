@@ -330,7 +330,7 @@ describe('the demo page', () => {
 });
 
 describe('clocks', () => {
-  const ctx = useServer({ set: { 'limits.head_ms': '400', 'limits.body_ms': '400', 'limits.keepalive_ms': '400' } });
+  const ctx = useServer({ set: { 'limits.head_ms': limit(400), 'limits.body_ms': limit(400), 'limits.keepalive_ms': limit(400) } });
   const open = async () => {
     const http = await httpSocket(ctx.server);
     ctx.defer(() => http.destroy());

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import net from 'node:net';
 import { test } from 'node:test';
-import { apiClient, forEachWorkers, pusherClient, subscribed, until } from './harness.mjs';
+import { apiClient, forEachWorkers, limit, pusherClient, subscribed, until } from './harness.mjs';
 import { withRecovery } from './recovery.mjs';
 
 const app = { id: 'a1', key: 'k1', secret: 's1' };
@@ -32,7 +32,7 @@ async function slowLink(port, bytesPerSecond) {
   return server;
 }
 
-forEachWorkers('a slow link', { app: null, config, set: { 'limits.outbox_bytes': 262144, 'limits.outbox_soft_bytes': 131072, 'limits.outbox_soft_ms': 500, 'limits.outbox_stall_ms': 2000 } }, (ctx) => {
+forEachWorkers('a slow link', { app: null, config, set: { 'limits.outbox_bytes': 262144, 'limits.outbox_soft_bytes': 131072, 'limits.outbox_soft_ms': limit(500), 'limits.outbox_stall_ms': limit(2000) } }, (ctx) => {
   test('exactly as much as may be given back, over 100 KB/s', async () => {
     ctx.server.app = app;
     const link = await slowLink(ctx.server.port, 100 * 1000);

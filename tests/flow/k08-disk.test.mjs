@@ -15,7 +15,7 @@ const rules = `
       - {channel: "ack-*", durability: ack}
       - {channel: "async-*", durability: async}
       - {channel: "memory-*"}`;
-const text = (folder, history = rules) => `store: {path: ${folder}/histories, stall_ms: 1000}
+const text = (folder, history = rules) => `store: {path: ${folder}/histories, stall_ms: ${limit(1000)}}
 apps:
   - id: ${app.id}
     keys: [{key: ${app.key}, secret: ${app.secret}}]

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { gatewayConfig, guideApp, guideClient, join, startGuide, users } from './gateway.mjs';
-import { until } from './harness.mjs';
+import { limit, until } from './harness.mjs';
 import { error, legacySocket } from './legacy.mjs';
 import { Receiver } from './receiver.mjs';
 
@@ -28,7 +28,7 @@ describe('old messages and a backend', () => {
       dispatch:
         field: message_type
         cases:
-          quiz_response: {upstream: {url: "${backend.url}", timeout_ms: 800}}
+          quiz_response: {upstream: {url: "${backend.url}", timeout_ms: ${limit(800)}}}
           content_request:
             min_role: teacher
             upstream: {url: "${backend.url}", mode: async}

@@ -2,13 +2,13 @@
 // channel's home live.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { defaultApp, rawSocket, rawSubscribe, slowness, transport, until, useServer } from './harness.mjs';
+import { defaultApp, limit, rawSocket, rawSubscribe, slowness, transport, until, useServer } from './harness.mjs';
 import { httpSocket, requestText, signedText } from './http.mjs';
 
 const WORKERS = 4;
 
 describe('order across workers', () => {
-  const ctx = useServer({ workers: WORKERS, set: { 'debug.worker_path': '/debug/worker', 'limits.rejoin_ms': 3000 } });
+  const ctx = useServer({ workers: WORKERS, set: { 'debug.worker_path': '/debug/worker', 'limits.rejoin_ms': Math.max(3000, limit(1500)) } });
   const event = (data, channels) => signedText(defaultApp, 'POST', '/apps/test-id/events', { body: { name: 'e', data, channels } });
 
   // A connection that publishes from the given worker.

@@ -88,7 +88,7 @@ describe('slow consumers', () => {
   }
 
   test('the hard limit closes at once, the soft one after its time, and who drains in time stays', async () => {
-    const server = await startServer({ set: { 'limits.outbox_bytes': 4 << 20, 'limits.outbox_soft_bytes': 100000, 'limits.outbox_soft_ms': 1500 } });
+    const server = await startServer({ set: { 'limits.outbox_bytes': 4 << 20, 'limits.outbox_soft_bytes': 100000, 'limits.outbox_soft_ms': limit(1500) } });
     await within(server, async () => {
       const slow = await subscriber(server);
       slow.socket.pause();
