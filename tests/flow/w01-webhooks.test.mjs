@@ -35,9 +35,15 @@ for (const workers of [1, 4])
     });
 
     const clear = () => { for (const hook of Object.values(hooks)) hook.requests.length = 0; };
+    // What begins also ends: one that waits for its grace, or is on its way, is not yet anywhere.
+    const ended = (begin, end) => {
+      const count = (name) => hooks.all.events().filter((event) => event.name === name).length;
+      return count(begin) === count(end);
+    };
     const settled = () => until(async () => {
+      const isEnded = ended('channel_occupied', 'channel_vacated') && ended('member_added', 'member_removed');
       const metrics = await server.metrics();
-      return metrics.sum('carillon_channels') === 0 && metrics.sum('carillon_webhook_queue_events') === 0;
+      return isEnded && metrics.sum('carillon_channels') === 0 && metrics.sum('carillon_webhook_queue_events') === 0;
     }, 'channels to be gone and webhooks sent');
 
     test('a public channel: occupied, counts, vacated', async () => {

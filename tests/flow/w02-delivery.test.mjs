@@ -95,7 +95,7 @@ describe('delivery of webhooks', () => {
 
   test('a slow receiver that answers in time is not asked twice', async () => {
     const hook = await receiver();
-    hook.answer = (request, response) => { setTimeout(() => response.end(), 200); };
+    hook.answer = (request, response) => { setTimeout(() => response.end(), 100); };
     const server = await start([{ url: hook.url, events: occupied }]);
     const socket = await occupy(server, 3);
     await hook.expect(3);
