@@ -1,7 +1,7 @@
 // subscription_count: to whom, when, and not too often.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { apiRequest, forEachWorkers, limit, once, rawSubscribe, subscribed, until } from './harness.mjs';
+import { apiRequest, forEachWorkers, limit, messagesOf, once, rawSubscribe, subscribed, until } from './harness.mjs';
 
 const counted = (channel, n) => ({ event: 'pusher_internal:subscription_count', channel, data: `{"subscription_count":${n}}` });
 
@@ -86,7 +86,7 @@ forEachWorkers('subscription_count of a crowd', { set: { 'app_defaults.subscript
     sockets[0].send({ event: 'pusher:subscribe', data: { channel: 'crowd' } });
     await until(() => sockets[0].all.length >= 3, 'its success and its count');
     for (const socket of sockets.slice(1)) socket.send({ event: 'pusher:subscribe', data: { channel: 'crowd' } });
-    const counts = () => sockets[0].all.map((frame) => JSON.parse(frame.text)).filter((m) => m.event === 'pusher_internal:subscription_count').map((m) => JSON.parse(m.data).subscription_count);
+    const counts = () => messagesOf(sockets[0].all).filter((m) => m.event === 'pusher_internal:subscription_count').map((m) => JSON.parse(m.data).subscription_count);
     // The last count comes by itself.
     await until(() => counts().at(-1) === 130, 'the count of all', 15000);
     const many = counts().filter((n) => n > 100);

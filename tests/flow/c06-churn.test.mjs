@@ -2,7 +2,7 @@
 // be those of the model, and an event must reach exactly who is there.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { apiRequest, channelAuth, forEachWorkers, rawSocket, slowness, until, userAuth } from './harness.mjs';
+import { apiRequest, channelAuth, forEachWorkers, messagesOf, rawSocket, slowness, until, userAuth } from './harness.mjs';
 
 // Small, seeded, good enough.
 function random(seed) {
@@ -85,7 +85,7 @@ forEachWorkers('churn', { set: { 'app_defaults.subscription_count': true, 'app_d
       assert.equal(answer.text, '{}');
     }
     for (const client of clients) {
-      const got = () => client.socket.frames.map((frame) => JSON.parse(frame.text)).filter((m) => m.event === `round-${round}`).map((m) => m.channel).sort();
+      const got = () => messagesOf(client.socket.frames).filter((m) => m.event === `round-${round}`).map((m) => m.channel).sort();
       await until(() => got().length >= client.joined.size, 'every event');
       await client.settle();
       assert.deepEqual(client.socket.all.map((frame) => JSON.parse(frame.text || '{}')).filter((m) => m.event === `round-${round}`).map((m) => m.channel).sort(),
@@ -98,9 +98,7 @@ forEachWorkers('churn', { set: { 'app_defaults.subscription_count': true, 'app_d
     for (const client of clients)
       for (const channel of ['presence-a', 'presence-b'].filter((name) => client.joined.has(name))) {
         let seen = new Set();
-        for (const frame of client.socket.all) {
-          if (frame.opcode !== 1) continue;
-          const m = JSON.parse(frame.text);
+        for (const m of messagesOf(client.socket.all)) {
           if (m.channel !== channel) continue;
           if (m.event === 'pusher_internal:subscription_succeeded') seen = new Set(JSON.parse(m.data).presence.ids);
           if (m.event === 'pusher_internal:member_added') {

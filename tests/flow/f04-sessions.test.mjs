@@ -461,8 +461,9 @@ describe('a reload and a stop', () => {
   const config = (more = '') => `apps:\n${yaml('one')}${more}`;
   const cleanups = [];
   // A server with a file, and one session of each kind: streaming, held poll, between two polls.
+  const patient = { 'limits.rejoin_ms': limit(3000) };
   async function withSessions(app, fn, options) {
-    const server = await startServer({ app: null, config: config(yaml('two')), workers: 2, set: quick, ...options });
+    const server = await startServer({ app: null, config: config(yaml('two')), workers: 2, set: patient, ...options });
     server.app = app;
     const ctx = { server, defer: (clean) => cleanups.push(clean) };
     try {
@@ -528,7 +529,7 @@ describe('a reload and a stop', () => {
       spare.write(requestText('POST', `/pusher/app/one-key/5/new/xhr?${QUERY}`));
       assert.equal((await spare.response()).text, 'o\nc[4200,"Server shutting down"]\n');
       await stream.expectLine('c[4200,"Server shutting down"]', 10000);
-    }, { set: { ...quick, 'drain.delay_ms': 1500 } });
+    }, { set: { ...patient, 'drain.delay_ms': limit(1500) } });
   });
 
   for (const transport of ['xhr_streaming', 'xhr_polling'])

@@ -613,6 +613,9 @@ export async function rawSocket(server, where, { headers = {}, secure, port = se
   return raw;
 }
 
+// What frames say; a server that hears nothing for a while has sent pings between them.
+export const messagesOf = (frames) => frames.filter((frame) => frame.opcode === OPCODE.text).map((frame) => JSON.parse(frame.text));
+
 // Subscribes a raw socket and waits for its success, which is returned.
 export async function rawSubscribe(socket, channel, { app = defaultApp, channelData } = {}) {
   const data = { channel };

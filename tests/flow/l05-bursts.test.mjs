@@ -42,6 +42,7 @@ forEachWorkers('bursts', { set: { 'app_defaults.limits.client_events_per_s': '0'
     let next = 0;
     b.frames.push = (frame) => {
       b.all.length = 0;
+      if (frame.opcode !== 1) return 0;
       const m = JSON.parse(frame.text);
       if (m.event === 'client-x') assert.equal(Number(m.data), next++);
       return 0;

@@ -2,7 +2,7 @@
 // channel's home live.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { defaultApp, limit, rawSocket, rawSubscribe, slowness, transport, until, useServer } from './harness.mjs';
+import { defaultApp, limit, messagesOf, rawSocket, rawSubscribe, slowness, transport, until, useServer } from './harness.mjs';
 import { httpSocket, requestText, signedText } from './http.mjs';
 
 const WORKERS = 4;
@@ -37,7 +37,7 @@ describe('order across workers', () => {
     return sockets;
   }
 
-  const eventsOf = (socket, channel) => socket.all.map((frame) => JSON.parse(frame.text)).filter((m) => m.event === 'e' && m.channel === channel).map((m) => m.data);
+  const eventsOf = (socket, channel) => messagesOf(socket.all).filter((m) => m.event === 'e' && m.channel === channel).map((m) => m.data);
 
   test('eight publishers, several channels: every subscriber sees the same order', async () => {
     const channels = Array.from({ length: 8 }, (_, i) => `order-${i}`);
@@ -89,6 +89,7 @@ describe('order across workers', () => {
     sockets.forEach((socket, i) => {
       // Counted as they come: nothing is kept.
       socket.frames.push = (frame) => {
+        if (frame.opcode !== 1) return 0;
         const m = JSON.parse(frame.text);
         if (m.event === 'e') {
           if (Number(m.data) !== seen[i] + 1) seen[i] = NaN;

@@ -7,7 +7,7 @@ import net from 'node:net';
 import path from 'node:path';
 import tls from 'node:tls';
 import { after, before, describe, test } from 'node:test';
-import { apiClient, binary, defaultApp, limit, ownFolder, rawSocket, rawSubscribe, startServer, until, wsFrame } from './harness.mjs';
+import { apiClient, binary, defaultApp, limit, messagesOf, ownFolder, rawSocket, rawSubscribe, startServer, until, wsFrame } from './harness.mjs';
 import { expectServes, httpSocket, requestText, signedText } from './http.mjs';
 
 const folder = ownFolder('tls');
@@ -124,7 +124,7 @@ describe('TLS', () => {
     slow.socket.resume();
     await slow.expectEnd(15000);
     assert.equal(slow.buffer.length, 0, 'the connection ended within a frame');
-    const seen = slow.all.map((frame) => JSON.parse(frame.text)).filter((m) => m.event === 'e').map((m) => parseInt(m.data, 10));
+    const seen = messagesOf(slow.all).filter((m) => m.event === 'e').map((m) => parseInt(m.data, 10));
     assert.ok(seen.length > 0);
     seen.forEach((number, i) => assert.equal(number, i));
     assert.ok([4100, null].includes(slow.closed.code), `closed with ${slow.closed.code}`);
