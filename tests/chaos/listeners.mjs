@@ -4,7 +4,7 @@
 import Pusher from 'pusher-js';
 import { EventSource } from 'eventsource';
 import SockJS from 'sockjs-client';
-import { apiClient, pusherClient } from '../flow/harness.mjs';
+import { apiClient, limit, pusherClient } from '../flow/harness.mjs';
 import { withRecovery } from '../flow/recovery.mjs';
 
 export const encryptionMasterKeyBase64 = Buffer.from('0123456789abcdef0123456789abcdef').toString('base64');
@@ -63,7 +63,7 @@ export function pusherListener(scene, link, { app, channels, id, transports = ['
   const api = apiClient(scene.server, { app, encryptionMasterKeyBase64 });
   const traces = emptyTraces(channels);
   const client = pusherClient(scene.server, {
-    app, wsPort: link.port, httpPort: link.port, enabledTransports: transports, activityTimeout: 1000, pongTimeout: 1000,
+    app, wsPort: link.port, httpPort: link.port, enabledTransports: transports, activityTimeout: 1000, pongTimeout: limit(1000),
     channelAuthorization: { customHandler({ socketId, channelName }, done) {
       const member = channelName.startsWith('presence-') ? { user_id: `u${id}` } : undefined;
       done(null, api.authorizeChannel(socketId, channelName, member));

@@ -50,7 +50,7 @@ export class Scene {
     this.server = await startServer({
       app: null, workers: this.workers, port: this.server?.port,
       config: () => config(this.durability, this.keep)(this.folder),
-      set: { 'limits.rejoin_ms': 500, 'app_defaults.limits.event_data_bytes': 20000 },
+      set: { 'limits.rejoin_ms': limit(500), 'app_defaults.limits.event_data_bytes': 20000 },
     });
     this.server.app = app;
   }

@@ -23,6 +23,8 @@ describe('the judge', () => {
   test('who does not recover may miss, but not hear twice', () => {
     assert.deepEqual(judgePlain([{ n: 1 }, { n: 5 }, { connected: true }, { n: 5 }]).faults, []);
     assert.equal(judgePlain([{ n: 1 }, { n: 5 }, { n: 5 }]).faults.length, 1);
+    assert.deepEqual(judgePlain([{ n: 8 }, { connected: true }], 8).faults, []);
+    assert.equal(judgePlain([{ n: 7 }, { connected: true }], 8).faults.length, 1);
   });
 });
 
