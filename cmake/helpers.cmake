@@ -78,7 +78,7 @@ function(tests)
     set_target_properties(unit_${test} PROPERTIES INTERPROCEDURAL_OPTIMIZATION OFF
       RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/unit)
     add_test(NAME ${test} COMMAND unit_${test})
-    set_tests_properties(${test} PROPERTIES LABELS unit TIMEOUT 120
+    set_tests_properties(${test} PROPERTIES LABELS unit TIMEOUT 600
       WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   endforeach()
 endfunction()

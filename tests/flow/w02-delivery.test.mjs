@@ -5,7 +5,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterEach, describe, test } from 'node:test';
 import { apiRequest, limit, ownFolder, rawSocket, rawSubscribe, sleep, startServer, until } from './harness.mjs';
-import { Receiver, app, configWith } from './receiver.mjs';
+import { Receiver, app, configWith, impatient } from './receiver.mjs';
 
 describe('delivery of webhooks', () => {
   let cleanups = [];
@@ -61,7 +61,7 @@ describe('delivery of webhooks', () => {
       const bad = await receiver();
       const good = await receiver();
       bad.answer = answer;
-      const server = await start([{ url: bad.url, events: occupied }, { url: good.url, events: occupied }]);
+      const server = await start([{ url: bad.url, events: occupied }, { url: good.url, events: occupied }], impatient);
       const socket = await occupy(server, 5);
       await good.expect(5, 'five at the good one');
       await until(() => bad.requests.length > new Set(names(bad)).size, 'a second try', 15000);
@@ -95,7 +95,7 @@ describe('delivery of webhooks', () => {
 
   test('a slow receiver that answers in time is not asked twice', async () => {
     const hook = await receiver();
-    hook.answer = (request, response) => { setTimeout(() => response.end(), 100); };
+    hook.answer = (request, response) => { setTimeout(() => response.end(), 200); };
     const server = await start([{ url: hook.url, events: occupied }]);
     const socket = await occupy(server, 3);
     await hook.expect(3);
@@ -118,7 +118,7 @@ describe('delivery of webhooks', () => {
   test('a queue has bounds', async () => {
     const hook = await receiver();
     hook.answer = () => {};
-    const server = await start([{ url: hook.url, events: occupied }], ', queue_events: 10');
+    const server = await start([{ url: hook.url, events: occupied }], `, queue_events: 10${impatient}`);
     const socket = await occupy(server, 25);
     await until(async () => (await server.metrics()).sum('carillon_webhook_events_total', { outcome: 'overflowed' }) === 15, 'fifteen too many');
     assert.equal((await server.metrics()).sum('carillon_webhook_queue_events'), 10);
