@@ -1,7 +1,7 @@
 // The demo page in Chromium: what a newcomer sees in the first minute.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { expectIdle, limit, startServer, until } from '../flow/harness.mjs';
+import { expectIdle, freePort, limit, startServer, until } from '../flow/harness.mjs';
 import { launchBrowser } from './chromium.mjs';
 
 let browser;
@@ -17,7 +17,7 @@ async function visit(t, { prefix = '', app = null, viewport } = {}) {
     servers.push(server);
     return server;
   };
-  const server = await start();
+  const server = await start({ port: await freePort() });
   const context = await browser.newContext({ viewport: viewport ?? { width: 1000, height: 900 } });
   context.setDefaultTimeout(limit(10000));
   const seen = { faults: [], hosts: new Set() };
@@ -166,7 +166,7 @@ test('the page comes back by itself after the server was away', async (t) => {
   await server.stop();
   await page.locator('#status:not([data-state="connected"])').waitFor();
   assert.equal(await page.locator('#send').isDisabled(), true);
-  await start({ args: ['--port', String(server.port)] });
+  await start({ port: server.port });
   await connected(page, 60000); // pusher-js may take 15 s to look again
   await until(async () => await text(page, '#count') === '1 here', 'the subscription to be back', 20000);
   await page.click('#send');

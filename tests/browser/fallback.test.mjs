@@ -7,7 +7,7 @@ import net from 'node:net';
 import path from 'node:path';
 import tls from 'node:tls';
 import { after, before, test } from 'node:test';
-import { apiRequest, expectIdle, limit, ownFolder, startServer, until } from '../flow/harness.mjs';
+import { apiRequest, expectIdle, freePort, limit, ownFolder, startServer, until } from '../flow/harness.mjs';
 import { launchBrowser } from './chromium.mjs';
 
 const SCRIPT = readFileSync(new URL('../../node_modules/pusher-js/dist/web/pusher.min.js', import.meta.url));
@@ -183,9 +183,6 @@ test('over TLS, with hosts and ports alone: WebSocket, and HTTP where that is re
   try {
     assert.equal(made.status, 0, String(made.stderr));
     const secure = { cert: readFileSync(cert), key: readFileSync(key) };
-    const free = net.createServer();
-    const tlsPort = await listen(free);
-    await new Promise((resolve) => { free.close(resolve); });
     await withServer(c, async (server, t) => {
       for (const [isBlocking, transport] of [[false, 'websocket'], [true, 'xhr_streaming']]) {
         const port = await startTlsProxy(t, server, secure, isBlocking);
@@ -197,7 +194,7 @@ test('over TLS, with hosts and ports alone: WebSocket, and HTTP where that is re
         await page.goto('about:blank');
         await until(async () => (await transports(server)).length === 0, 'the session to end');
       }
-    }, { 'tls.cert': cert, 'tls.key': key, 'tls.port': tlsPort });
+    }, { 'tls.cert': cert, 'tls.key': key, 'tls.port': await freePort() });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

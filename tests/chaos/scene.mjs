@@ -1,7 +1,7 @@
 // Publishers that number their events, listeners behind links that fail, a server that is stopped,
 // killed, frozen and purged; and what everybody has seen in the end.
 import { rmSync } from 'node:fs';
-import { apiClient, apiRequest, limit, ownFolder, pusherClient, startServer, until } from '../flow/harness.mjs';
+import { apiClient, apiRequest, freePort, limit, ownFolder, pusherClient, startServer, until } from '../flow/harness.mjs';
 import { withRecovery } from '../flow/recovery.mjs';
 import { Link } from './link.mjs';
 import { encryptionMasterKeyBase64, eventsListener, pusherListener } from './listeners.mjs';
@@ -48,7 +48,7 @@ export class Scene {
 
   async start() {
     this.server = await startServer({
-      app: null, workers: this.workers, port: this.server?.port,
+      app: null, workers: this.workers, port: this.server?.port ?? await freePort(),
       config: () => config(this.durability, this.keep)(this.folder),
       set: { 'limits.rejoin_ms': limit(500), 'app_defaults.limits.event_data_bytes': 20000 },
     });

@@ -8,7 +8,7 @@ import net from 'node:net';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import {
-  connected, defaultApp, expectIdle, forEachWorkers, limit, once, ownFolder, pusherClient, startServer, subscribed, until, within,
+  connected, defaultApp, expectIdle, forEachWorkers, freePort, limit, once, ownFolder, pusherClient, startServer, subscribed, until, within,
 } from './harness.mjs';
 
 const apps = `
@@ -235,16 +235,11 @@ describe('pusher-js over TLS', () => {
     execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=localhost',
       '-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost', '-keyout', path.join(folder, 'key.pem'), '-out', path.join(folder, 'cert.pem')], { stdio: 'ignore' });
     process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0';
-    const free = net.createServer();
-    await new Promise((resolve) => { free.listen(0, '127.0.0.1', resolve); });
-    const { port } = free.address();
-    await new Promise((resolve) => { free.close(resolve); });
     server = await startServer({
       workers: 4,
-      set: { 'tls.cert': path.join(folder, 'cert.pem'), 'tls.key': path.join(folder, 'key.pem'), 'tls.port': port },
+      set: { 'tls.cert': path.join(folder, 'cert.pem'), 'tls.key': path.join(folder, 'key.pem'), 'tls.port': await freePort() },
       config: 'apps:\n  - id: "safe"\n    keys: [{key: safe-key, secret: safe-secret}]\n    tls_only: true\n',
     });
-    server.tlsPort = port;
   });
   after(async () => {
     await expectIdle(server);

@@ -5,7 +5,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { apiRequest, channelAuth, connected, forEachWorkers, limit, once, ownFolder, pusherClient, rawSubscribe, signedQuery, sleep, startServer, subscribed, until, userAuth, useServer } from './harness.mjs';
+import { apiRequest, channelAuth, connected, forEachWorkers, freePort, limit, once, ownFolder, pusherClient, rawSubscribe, signedQuery, sleep, startServer, subscribed, until, userAuth, useServer } from './harness.mjs';
 import { detached, eventText, expectRise, lineOf, openStream, PREAMBLE, publish, quick, QUERY, readLines, SCRIPT, Session, sessions, Stream, subscribeText, succeeded } from './fallback.mjs';
 import { exchange, httpSocket, requestText } from './http.mjs';
 
@@ -410,12 +410,7 @@ describe('over TLS', () => {
     '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', at('live.key'), '-out', at('live.crt')], { encoding: 'utf8' });
   after(() => rmSync(folder, { recursive: true }));
   const set = { ...quick, 'tls.cert': at('live.crt'), 'tls.key': at('live.key') };
-  before(async () => {
-    const free = net.createServer();
-    await new Promise((resolve) => { free.listen(0, '127.0.0.1', resolve); });
-    set['tls.port'] = free.address().port;
-    await new Promise((resolve) => { free.close(resolve); });
-  });
+  before(async () => { set['tls.port'] = await freePort(); });
   const ctx = useServer({ workers: 4, set });
   const secure = { servername: 'localhost' };
 

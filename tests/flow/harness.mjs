@@ -84,6 +84,23 @@ export function ownFolder(name) {
   return folder;
 }
 
+// A port for a server that must be told one, or that comes back on it.  It is none that the system
+// hands out: between two servers a client's own end would take it.  Each process begins elsewhere.
+let nextPort = 20000 + (process.pid % 1200) * 10;
+export async function freePort() {
+  for (;;) {
+    const server = net.createServer();
+    const port = nextPort;
+    nextPort = port < 31999 ? port + 1 : 20000;
+    const isFree = await new Promise((resolve) => {
+      server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (!isFree) continue;
+    await new Promise((resolve) => { server.close(resolve); });
+    return port;
+  }
+}
+
 // The app of every test server that does not name another.
 export const defaultApp = { id: 'test-id', key: 'test-key', secret: 'test-secret' };
 

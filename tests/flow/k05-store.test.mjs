@@ -5,7 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { apiClient, apiRequest, ownFolder, pusherClient, startServer, subscribed, until } from './harness.mjs';
+import { apiClient, apiRequest, freePort, ownFolder, pusherClient, startServer, subscribed, until } from './harness.mjs';
 import { withRecovery } from './recovery.mjs';
 
 const app = { id: 'a1', key: 'k1', secret: 's1' };
@@ -28,7 +28,7 @@ for (const workers of [1, 4]) describe(`the store (${workers} workers)`, () => {
   let server;
   const clients = [];
   const start = async (opts = {}) => {
-    server = await startServer({ app: null, workers, port: server?.port, config: text(folder), ...opts });
+    server = await startServer({ app: null, workers, port: server?.port ?? await freePort(), config: text(folder), ...opts });
     server.app = app;
     return server;
   };

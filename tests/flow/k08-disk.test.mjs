@@ -6,7 +6,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { mint, secret, users } from './gateway.mjs';
-import { apiRequest, limit, ownFolder, pusherClient, startServer, subscribed, until } from './harness.mjs';
+import { apiRequest, freePort, limit, ownFolder, pusherClient, startServer, subscribed, until } from './harness.mjs';
 import { withRecovery } from './recovery.mjs';
 
 const app = { id: 'a1', key: 'k1', secret: 's1' };
@@ -52,7 +52,7 @@ for (const workers of [1, 4]) describe(`the disk (${workers} workers)`, () => {
       CARILLON_TEST_DISK: path.join(folder, 'state'),
       ASAN_OPTIONS: `${process.env.ASAN_OPTIONS ?? ''}:verify_asan_link_order=0`,
     };
-    server = await startServer({ app: null, workers, port: server?.port, config: text(folder), env });
+    server = await startServer({ app: null, workers, port: server?.port ?? await freePort(), config: text(folder), env });
     server.app = app;
   };
   const crash = async () => {

@@ -6,7 +6,7 @@ import net from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { after, describe, test } from 'node:test';
-import { apiRequest, binary, limit, ownFolder, rawSocket, startServer, until } from './harness.mjs';
+import { apiRequest, binary, freePort, limit, ownFolder, rawSocket, startServer, until } from './harness.mjs';
 import { exchange, expectServes, requestText } from './http.mjs';
 
 const folder = ownFolder('start');
@@ -23,14 +23,6 @@ function run(args, env = {}) {
   const done = spawnSync(binary, args, { encoding: 'utf8', timeout: limit(10000), killSignal: 'SIGKILL', env: { ...bare, ...env } });
   assert.equal(done.signal, null, `it ended by itself: ${args.join(' ')}`);
   return done;
-}
-
-async function freePort() {
-  const server = net.createServer();
-  await new Promise((resolve) => { server.listen(0, '127.0.0.1', resolve); });
-  const { port } = server.address();
-  await new Promise((resolve) => { server.close(resolve); });
-  return port;
 }
 
 describe('start', () => {

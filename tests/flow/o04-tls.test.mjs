@@ -7,7 +7,7 @@ import net from 'node:net';
 import path from 'node:path';
 import tls from 'node:tls';
 import { after, before, describe, test } from 'node:test';
-import { apiClient, binary, defaultApp, limit, messagesOf, ownFolder, rawSocket, rawSubscribe, startServer, until, wsFrame } from './harness.mjs';
+import { apiClient, binary, defaultApp, freePort, limit, messagesOf, ownFolder, rawSocket, rawSubscribe, startServer, until, wsFrame } from './harness.mjs';
 import { expectServes, httpSocket, requestText, signedText } from './http.mjs';
 
 const folder = ownFolder('tls');
@@ -24,19 +24,8 @@ function install(name) {
   writeFileSync(at('live.crt'), readFileSync(at(`${name}.crt`)));
 }
 
-// Starts with a TLS port that was free a moment ago; another may have taken it meanwhile.
 async function startTls(options = {}) {
-  for (let i = 0; ; i++) {
-    const free = net.createServer();
-    await new Promise((resolve) => { free.listen(0, '127.0.0.1', resolve); });
-    const { port } = free.address();
-    await new Promise((resolve) => { free.close(resolve); });
-    try {
-      return await startServer({ workers: 2, ...options, set: { 'tls.cert': at('live.crt'), 'tls.key': at('live.key'), 'tls.port': port, ...options.set } });
-    } catch (error) {
-      if (i === 5 || !/in use/.test(error.message)) throw error;
-    }
-  }
+  return startServer({ workers: 2, ...options, set: { 'tls.cert': at('live.crt'), 'tls.key': at('live.key'), 'tls.port': await freePort(), ...options.set } });
 }
 
 describe('TLS', () => {

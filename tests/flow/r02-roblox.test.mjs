@@ -8,7 +8,7 @@ import { describe, test } from 'node:test';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { guideApp, guideFile, mint, nowS, startGuide, users } from './gateway.mjs';
-import { apiClient, limit, until, useServer, within } from './harness.mjs';
+import { apiClient, freePort, limit, until, useServer, within } from './harness.mjs';
 
 const folder = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../clients/roblox/tests');
 const range = (from, to) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
@@ -130,7 +130,7 @@ describe('the module and the server', () => {
 
 test('a restart is a gap that is told, and the module goes on', async () => {
   const cleanups = [];
-  const ctx = { server: await startGuide(), defer: (fn) => cleanups.push(fn) };
+  const ctx = { server: await startGuide({ port: await freePort() }), defer: (fn) => cleanups.push(fn) };
   const publish = (event, data) => apiClient(ctx.server, { app: guideApp }).trigger('private-roblox-7', event, data);
   try {
     const module = live(ctx, { channels: ['private-roblox-7'] });
@@ -139,7 +139,7 @@ test('a restart is a gap that is told, and the module goes on', async () => {
     await until(() => module.of('event').length === 5, 'the first events');
     const { port } = ctx.server;
     await ctx.server.stop();
-    ctx.server = await startGuide({ args: ['--port', String(port)] });
+    ctx.server = await startGuide({ port });
     await until(() => module.of('gap').length, 'the gap');
     for (const n of range(6, 10)) await publish('step', { n });
     await publish('end', {});
